@@ -1,0 +1,45 @@
+# Everything that a developer or CI does, one target each.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO        ?= go
+TOOL      := $(GO) tool -modfile=.ci/tools.mod
+FUZZTIME  ?= 20s
+BENCHTIME ?= 5s
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Install what the tests need (redis-server, python3, curl), or name what is missing
+	@.ci/setup
+
+.PHONY: build
+build: ## Build bin/trackgate
+	$(GO) build -trimpath -o bin/trackgate ./cmd/trackgate
+
+.PHONY: test
+test: setup ## Pass all tests: unit, race, real Redis, real clients
+	$(GO) vet ./...
+	$(GO) test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: ## Check the code with golangci-lint
+	$(TOOL) golangci-lint run ./...
+
+
+.PHONY: bench
+bench: setup ## Measure minting and handshakes on both stores beside a bare handler
+	$(GO) test ./integration -run '^$$' -bench Gateway -benchtime 1x -timeout 20m -args -load $(BENCHTIME)
+
+.PHONY: fuzz
+fuzz: ## Fuzz every parser for FUZZTIME (default 20s) each
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg; \
+	  done; done
+
+.PHONY: run
+run: ## Run the gateway with its defaults
+	$(GO) run ./cmd/trackgate serve

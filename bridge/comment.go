@@ -1,0 +1,132 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/trackgate/trackgate/apierror"
+)
+
+// Limits of a comment that is written.
+const (
+	// MaxAuthorLength bounds the author's name in bytes.
+	MaxAuthorLength = 200
+	// MaxKeyLength bounds an idempotency key in bytes.
+	MaxKeyLength = 200
+)
+
+// NewComment is a comment to be written.
+type NewComment struct {
+	Bug  string
+	Text string
+	// Author is who really wrote it: the gateway has one account at the
+	// tracker, so the name stands in the first line of the text. Empty: nothing
+	// is put before the text.
+	Author string
+	// Key is the caller's idempotency key: a second call with the same key and
+	// tracker returns the id of the first one's comment and writes nothing.
+	// Empty: every call writes.
+	Key string
+}
+
+// body is the text that the tracker gets, with line ends of one LF.
+func (c NewComment) body() string {
+	text := normalLines(c.Text)
+	if c.Author == "" {
+		return text
+	}
+	return c.Author + " wrote:\n\n" + text
+}
+
+func (c NewComment) check() error {
+	if err := checkIDs([]string{c.Bug}); err != nil {
+		return err
+	}
+	switch {
+	case strings.TrimSpace(c.Text) == "":
+		return invalid("text is empty: a comment needs a text")
+	case !utf8.ValidString(c.Text) || !utf8.ValidString(c.Author):
+		return invalid("text and author must be UTF-8")
+	case len(c.Author) > MaxAuthorLength:
+		return invalid("author has %d bytes, more than the limit of %d", len(c.Author), MaxAuthorLength)
+	case strings.ContainsFunc(c.Author, unicode.IsControl):
+		return invalid("author must be one line without control characters")
+	case c.Author != "" && strings.TrimSpace(c.Author) == "":
+		return invalid("author is blank: leave it empty for a comment without one")
+	case len(c.Key) > MaxKeyLength:
+		return invalid("key has %d bytes, more than the limit of %d", len(c.Key), MaxKeyLength)
+	}
+	return nil
+}
+
+// AddComment writes a comment and returns its id. A comment whose outcome is
+// not known is OUTCOME_UNKNOWN and is not repeated; with a key, the caller may
+// repeat it, and the bridge first looks whether it is there.
+func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (string, error) {
+	t, err := b.tracker(name)
+	if err != nil {
+		return "", err
+	}
+	writer, err := able[CommentWriter](t, "write-comments")
+	if err != nil {
+		return "", err
+	}
+	if err := c.check(); err != nil {
+		return "", err
+	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+
+	if c.Key == "" {
+		id, err := writer.WriteComment(ctx, c.Bug, c.body())
+		return id, classify(err, nil)
+	}
+	if b.options.state == nil {
+		return "", apierror.New(apierror.ServerError).
+			WithCause(fmt.Errorf("bridge: an idempotency key for tracker %s and no state store", name))
+	}
+	id, err := b.keyed.once(ctx, &keyedWrite{
+		options:   &b.options,
+		stateKey:  stateKey(name, c.Key),
+		arguments: fingerprint("comment", c.Bug, c.body()),
+		write:     func(ctx context.Context) (string, error) { return writer.WriteComment(ctx, c.Bug, c.body()) },
+		find:      t.findComment(c.Bug, c.body()),
+	})
+	return id, classify(err, nil)
+}
+
+// findComment looks for a comment with exactly this text that the tracker has
+// got at or after a time of its own clock. It returns nil where the dialect
+// cannot read comments.
+func (t *tracker) findComment(bug, text string) finder {
+	reader, ok := t.dialect.(CommentReader)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context, recent isRecent) (string, error) {
+		batch, err := reader.ReadComments(ctx, bug, nil)
+		if err != nil {
+			return "", err
+		}
+		for _, c := range batch.Comments {
+			if sameText(c.Text, text) && recent(c.Time, batch.Time) {
+				return c.ID, nil
+			}
+		}
+		return "", nil
+	}
+}
+
+// normalLines brings all line ends to one LF.
+func normalLines(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
+}
+
+// sameText compares a text with what a tracker made of it: trackers change line
+// ends, and some take white space off the ends.
+func sameText(a, b string) bool {
+	return strings.TrimSpace(normalLines(a)) == strings.TrimSpace(normalLines(b))
+}

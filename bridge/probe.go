@@ -1,0 +1,84 @@
+package bridge
+
+import (
+	"context"
+	"time"
+
+	"github.com/trackgate/trackgate/apierror"
+)
+
+// Probe is what [Bridge.Probe] found out.
+type Probe struct {
+	// Dialect is the dialect that the tracker speaks, empty when it is none
+	// that was tried.
+	Dialect  string
+	Versions map[string]string // never nil
+	// ClockSkew is the tracker's clock less ours; meaningless unless ClockKnown.
+	ClockSkew  time.Duration
+	ClockKnown bool
+	// Reason says why the tracker is taken for what it is.
+	Reason string
+}
+
+// Probe asks the tracker anew what it speaks, and for its versions and clock. A
+// tracker that can be asked and refuses the log-in is described as far as that
+// goes; the reason tells the rest.
+func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
+	t, err := b.tracker(name)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+
+	detection, err := t.dialect.Detect(ctx)
+	if err != nil {
+		return nil, classify(err, nil)
+	}
+	probe := &Probe{Versions: map[string]string{}, Reason: detection.Reason}
+	if !detection.Found {
+		return probe, nil
+	}
+	probe.Dialect = t.dialect.Name()
+	about, at, err := t.about(ctx, b.options.now)
+	if apierror.Is(err, apierror.TrackerLoginFailed) {
+		probe.Reason += " Versions and clock are not known: " + apierror.From(err).FaultString()
+		return probe, nil
+	}
+	if err != nil {
+		return nil, classify(err, nil)
+	}
+	for what, version := range about.Versions {
+		probe.Versions[what] = scrub(version, nil)
+	}
+	if !about.UTC.IsZero() {
+		probe.ClockSkew, probe.ClockKnown = about.UTC.Sub(at), true
+	}
+	return probe, nil
+}
+
+// about asks the tracker about itself, and returns our time half way between
+// question and answer.
+func (t *tracker) about(ctx context.Context, now func() time.Time) (About, time.Time, error) {
+	// With a session at hand the time of a log-in does not blur the clock.
+	if _, err := t.session.acquire(ctx, 0); err != nil {
+		return About{}, time.Time{}, err
+	}
+	before := now()
+	about, err := t.dialect.About(ctx)
+	return about, before.Add(now().Sub(before) / 2), err
+}
+
+// Retry forgets that the tracker refused log-ins or could not be reached, and
+// tries at once whether a session can be had and used.
+func (b *Bridge) Retry(ctx context.Context, name string) error {
+	t, err := b.tracker(name)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	t.session.forget()
+	_, err = t.dialect.About(ctx)
+	return classify(err, nil)
+}

@@ -1,0 +1,273 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/trackgate/trackgate/apierror"
+)
+
+// Bounds of the back-off after refused log-ins. The wait doubles from the first
+// to the last; a random part of at most a quarter is added below the last, so
+// that gateways that were refused together do not come back together.
+const (
+	FirstBackoff = 5 * time.Second
+	LastBackoff  = 5 * time.Minute
+)
+
+// revokeLimit bounds the revocation of a token, which happens when the time of
+// the log-in may be used up.
+const revokeLimit = 5 * time.Second
+
+// SessionState says how a tracker's session stands.
+type SessionState string
+
+// The states of a session.
+const (
+	SessionNone    SessionState = "none"    // there is none; the next call logs in
+	SessionLive    SessionState = "live"    // there is one that the tracker has not refused yet
+	SessionBackoff SessionState = "backoff" // log-ins were refused and none is made for a while
+	SessionDown    SessionState = "down"    // the tracker could not be reached the last time
+)
+
+// session is the one session of a tracker. Its mutex is held to read and write
+// its fields and never while the tracker or the minter is called.
+type session struct {
+	tracker string
+	options *options
+	login   func(context.Context, *Credentials) (*Session, error)
+	base    context.Context // of log-ins, which no caller's end may cancel
+	running *sync.WaitGroup
+
+	mu         sync.Mutex
+	current    *live         // nil: none
+	generation uint64        // of the last session made
+	attempt    *loginAttempt // nil: none is under way
+	refusals   int           // in a row
+	until      time.Time     // no log-in before, after a refusal
+	refusal    string        // what the tracker said last
+	down       bool
+	closed     bool // no log-in begins any more
+}
+
+// RefusedError is the failure of a [Dialect]'s log-in when the tracker said no to
+// what it was given. It begins the back-off.
+type RefusedError struct {
+	// Reason says what the tracker answered, in a sentence, without anything
+	// secret.
+	Reason string
+}
+
+// Error gives the reason.
+func (e *RefusedError) Error() string { return e.Reason }
+
+// live is a session that was made, numbered so that of many callers that find
+// it expired only the first has it replaced.
+type live struct {
+	session    *Session
+	generation uint64
+	// proven is set, under the mutex, once a call with it was not refused.
+	proven bool
+}
+
+// loginAttempt is a log-in under way, which any number of callers wait for.
+type loginAttempt struct {
+	done chan struct{} // closed once made or err is set
+	made *live
+	err  error
+}
+
+func newSession(base context.Context, running *sync.WaitGroup, o *options, tracker string, login func(context.Context, *Credentials) (*Session, error)) *session {
+	return &session{tracker: tracker, options: o, login: login, base: base, running: running}
+}
+
+// acquire returns a session of a later generation than stale, logging in when
+// there is none, or joining the log-in under way. A stale of zero takes any.
+func (s *session) acquire(ctx context.Context, stale uint64) (*live, error) {
+	s.mu.Lock()
+	if s.current != nil && s.current.generation > stale {
+		defer s.mu.Unlock()
+		return s.current, nil
+	}
+	s.current = nil
+	if s.attempt == nil {
+		if now := s.options.now(); now.Before(s.until) {
+			defer s.mu.Unlock()
+			return nil, s.backingOff(now)
+		}
+		if s.closed {
+			defer s.mu.Unlock()
+			return nil, apierror.New(apierror.TrackerUnavailable).WithDetail("The gateway is stopping.")
+		}
+		attempt := &loginAttempt{done: make(chan struct{})}
+		s.attempt = attempt
+		s.running.Go(func() { s.run(attempt) })
+	}
+	attempt := s.attempt
+	s.mu.Unlock()
+
+	select {
+	case <-attempt.done:
+		return attempt.made, attempt.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("waiting for the log-in: %w", ctx.Err())
+	}
+}
+
+// run makes one log-in. It is detached from the caller that asked for it, whose
+// going away must not cost the others their session.
+func (s *session) run(attempt *loginAttempt) {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(s.base, s.options.timeLimit)
+	defer cancel()
+	credentials := &Credentials{tracker: s.tracker, minter: s.options.minter}
+	made, err := s.login(ctx, credentials)
+	s.revoke(credentials)
+	if err == nil && made == nil {
+		err = apierror.New(apierror.ServerError).WithCause(errors.New("bridge: a log-in gave no session"))
+	}
+	refusal := new(RefusedError)
+	refused := errors.As(err, &refusal)
+	if !refused {
+		err = classify(err, nil)
+	}
+	s.options.observer.TrackerLogin(s.tracker, loginOutcome(err), time.Since(begun))
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempt = nil
+	switch {
+	case err == nil:
+		s.generation++
+		s.current = &live{session: made, generation: s.generation}
+		s.down = false
+		attempt.made = s.current
+		s.options.logger.Info("logged in to tracker", "tracker", s.tracker)
+	case refused:
+		s.down = false
+		attempt.err = s.refused(refusal.Reason)
+	default:
+		s.down = unreachable(err)
+		attempt.err = err
+		s.options.logger.Warn("log-in to tracker failed", "tracker", s.tracker, "error", err)
+	}
+	close(attempt.done)
+}
+
+// revoke ends the tokens of a log-in. A token that cannot be revoked now is one
+// that expires soon; the log-in stands.
+func (s *session) revoke(c *Credentials) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), revokeLimit)
+	defer cancel()
+	for _, revoke := range c.revoke {
+		if err := revoke(ctx); err != nil {
+			s.options.logger.Warn("a log-in token could not be revoked", "tracker", s.tracker, "error", err)
+		}
+	}
+}
+
+// refused begins or lengthens the back-off. The mutex is held.
+func (s *session) refused(reason string) error {
+	s.refusals++
+	now := s.options.now()
+	s.until = now.Add(backoff(s.refusals, rand.Float64()))
+	s.refusal = reason
+	s.options.logger.Warn("tracker refused the log-in",
+		"tracker", s.tracker, "reason", reason, "refusals", s.refusals, "next_try", s.until)
+	return s.backingOff(now)
+}
+
+// backingOff is the error while no log-in is made. The mutex is held.
+func (s *session) backingOff(now time.Time) error {
+	until := s.until.UTC().Truncate(time.Second).Add(time.Second)
+	return apierror.New(apierror.TrackerLoginFailed).
+		WithDetail(fmt.Sprintf("%s No new log-in to %s is made before %s UTC; trackers.retry ends the waiting.",
+			s.refusal, s.tracker, until.Format("2006-01-02 15:04:05"))).
+		WithExtra("next_try", until.Format(time.RFC3339)).
+		WithRetryAfter(s.until.Sub(now))
+}
+
+// backoff is the wait after the nth refusal in a row; random is in [0, 1).
+func backoff(n int, random float64) time.Duration {
+	delay := LastBackoff
+	if shift := n - 1; shift < 10 { // far above LastBackoff already
+		delay = min(FirstBackoff<<shift, LastBackoff)
+	}
+	return min(delay+time.Duration(random*float64(delay)/4), LastBackoff)
+}
+
+// used tells the session how a call with l ended that was not refused.
+func (s *session) used(l *live, err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = unreachable(err)
+	if s.down {
+		return
+	}
+	l.proven = true
+	if s.current == l {
+		s.refusals, s.until = 0, time.Time{}
+	}
+}
+
+// rejected tells the session that the tracker refused l right after giving it.
+// When no call ever succeeded with l that is a refusal to log in by another
+// name, and without a back-off every call would make a handshake for nothing.
+func (s *session) rejected(l *live) error {
+	const reason = "The tracker accepted the log-in and refused the session that it had just given."
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.current == l {
+		s.current = nil
+	}
+	if l.proven || s.current != nil || s.attempt != nil {
+		return apierror.New(apierror.TrackerLoginFailed).WithDetail(reason)
+	}
+	return s.refused(reason)
+}
+
+// forget ends back-off, so that the next call logs in. A live session stays.
+func (s *session) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusals, s.until, s.down = 0, time.Time{}, false
+}
+
+// reached tells the session how an exchange without a session ended.
+func (s *session) reached(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.down = unreachable(err)
+}
+
+// close lets no further log-in begin.
+func (s *session) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+}
+
+// state describes the session, with the end of the back-off.
+func (s *session) state() (SessionState, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.options.now().Before(s.until):
+		return SessionBackoff, s.until
+	case s.down:
+		return SessionDown, time.Time{}
+	case s.current != nil:
+		return SessionLive, time.Time{}
+	}
+	return SessionNone, time.Time{}
+}

@@ -1,0 +1,252 @@
+// Package config reads the gateway's configuration: one TOML file, read
+// strictly, then environment variables, then --set arguments, over defaults
+// with which the gateway works as it is.
+package config
+
+import (
+	"encoding"
+	"net/netip"
+	"time"
+
+	"github.com/trackgate/trackgate/ratelimit"
+)
+
+// Config is the whole configuration. Every field says its unit, its default
+// and what zero means; [Default] gives one that is ready to use.
+type Config struct {
+	Private  Private   `toml:"private"`
+	Public   Public    `toml:"public"`
+	Admin    Admin     `toml:"admin"`
+	Store    Store     `toml:"store"`
+	Token    Token     `toml:"token"`
+	Limits   Limits    `toml:"limits"`
+	Request  Request   `toml:"request"`
+	Bridge   Bridge    `toml:"bridge"`
+	Log      Log       `toml:"log"`
+	Trackers []Tracker `toml:"tracker"`
+}
+
+// Private is the listener for XML-RPC clients of the private network.
+type Private struct {
+	// Listen is the address, host:port; port 0 takes any free one. Default 127.0.0.1:8087.
+	// Whoever reaches it can mint tokens and write to trackers.
+	Listen string `toml:"listen"`
+	// Hosts are names that a Host header may carry besides IP addresses and localhost. Default none.
+	Hosts []string `toml:"hosts"`
+	// Allow are the networks whose addresses are answered. Default loopback and the private ranges; an empty list refuses everybody.
+	Allow []Network `toml:"allow"`
+	// Echo adds the method bridge.echo, for testing clients. Default false.
+	Echo bool `toml:"echo"`
+}
+
+// Public is the listener that trackers on the Internet call back.
+type Public struct {
+	// Listen is the address, host:port. Default 127.0.0.1:8080, behind a reverse proxy.
+	Listen string `toml:"listen"`
+	// URL is the canonical root of callback URLs, as trackers see it. Default: http:// and the listener's address.
+	URL string `toml:"url"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed. Default none.
+	// A network too many lets strangers choose the address under which they are counted.
+	TrustedProxies []Network `toml:"trusted_proxies"`
+}
+
+// Admin is the listener for metrics, health and profiles.
+type Admin struct {
+	// Listen is the address, host:port. Default 127.0.0.1:9087.
+	Listen string `toml:"listen"`
+	// Hosts are names that a Host header may carry besides IP addresses and localhost. Default none.
+	Hosts []string `toml:"hosts"`
+}
+
+// Store says where tokens are kept.
+type Store struct {
+	// URL is bolt:PATH, redis://..., or rediss://... . Default: a bolt file in the data directory.
+	// A password belongs into the environment: TRACKGATE_STORE_URL.
+	URL Secret `toml:"url"`
+}
+
+// Token says how long tokens live.
+type Token struct {
+	// Lifetime is how long a token can be used. Default 10m, at most 24h.
+	Lifetime Duration `toml:"lifetime"`
+	// Retention is how long a used token is remembered as used after it would have expired. Default 24h.
+	Retention Duration `toml:"retention"`
+}
+
+// Limits are the policies of the throttle.
+type Limits struct {
+	// Replicas is the number of gateways that share one Redis: what each allows alone when Redis is away is the policy divided by it. Default 1.
+	Replicas int `toml:"replicas"`
+	// Mint is asked for each new token, by caller of the private side. Default 600/m, burst 200.
+	Mint Limit `toml:"mint"`
+	// Handshake is asked for each callback, by address. Default 60/m, burst 60.
+	Handshake Limit `toml:"handshake"`
+	// HandshakeFailures is looked at before a callback and charged for one that was refused, by address. Default 10/m, burst 10.
+	HandshakeFailures Limit `toml:"handshake_failures"`
+}
+
+// Limit is one policy.
+type Limit struct {
+	// Rate is a number per second, minute or hour ("5/s", "60/m", "1000/h"), or "off" for no limit.
+	Rate ratelimit.Rate `toml:"rate"`
+	// Burst is how many may come at once, at least 1.
+	Burst int `toml:"burst"`
+}
+
+// Request bounds what a request may be and how long it may take.
+type Request struct {
+	// MaxBody is the size of a request body in bytes, also after decompression. Default 1 MiB.
+	MaxBody int `toml:"max_body"`
+	// MaxDepth is how deep arrays and structs may nest. Default 64.
+	MaxDepth int `toml:"max_depth"`
+	// MaxValues is the number of values in one document. Default 100000.
+	MaxValues int `toml:"max_values"`
+	// MaxMulticall is the number of calls in one system.multicall. Default 100.
+	MaxMulticall int `toml:"max_multicall"`
+	// MaxHeader is the size of the request line and headers in bytes. Default 16 KiB.
+	MaxHeader int `toml:"max_header"`
+	// HeaderTimeout is the time for reading the headers. Default 5s.
+	HeaderTimeout Duration `toml:"header_timeout"`
+	// BodyTimeout is the time for reading the whole request. Default 30s.
+	BodyTimeout Duration `toml:"body_timeout"`
+	// HandlerTimeout is the time for answering. Default 35s.
+	HandlerTimeout Duration `toml:"handler_timeout"`
+}
+
+// Bridge bounds calls to trackers.
+type Bridge struct {
+	// CallTimeout is the time for one call with its log-in and its repetition. Default 25s.
+	CallTimeout Duration `toml:"call_timeout"`
+	// MaxAnswer is the size of a tracker's answer in bytes, after decompression. Default 32 MiB.
+	MaxAnswer int `toml:"max_answer"`
+}
+
+// Log says how log lines look.
+type Log struct {
+	// Format is text or json. Default text.
+	Format string `toml:"format"`
+	// Level is debug, info, warn or error. Default info.
+	Level string `toml:"level"`
+}
+
+// Tracker is one remote bug tracker.
+type Tracker struct {
+	// Name names the tracker for callers and in callback roots: letters, digits, dot, dash, underscore.
+	Name string `toml:"name"`
+	// URL is the root of the tracker, http or https, without user and password.
+	URL string `toml:"url"`
+	// Dialect is what the tracker speaks: trac-launchpad.
+	Dialect string `toml:"dialect"`
+	// AllowPrivate lets the tracker be on a loopback, private or link-local address. Default false.
+	AllowPrivate bool `toml:"allow_private"`
+	// Callback is "own" where the tracker calls {public.url}/for/{name} and nothing else, else "common". Default "common".
+	Callback string `toml:"callback"`
+	// CallbackFrom are the networks from which the tracker's callbacks come. Default: any.
+	CallbackFrom []Network `toml:"callback_from"`
+}
+
+// Duration is a time.Duration that is written as in "10m" or "1h30m".
+type Duration time.Duration
+
+var _ encoding.TextUnmarshaler = (*Duration)(nil)
+
+// UnmarshalText reads a duration as time.ParseDuration does.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return errNotADuration
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// MarshalText writes the duration as it is read.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Network is a range of addresses: CIDR, or one address for itself alone.
+type Network netip.Prefix
+
+var _ encoding.TextUnmarshaler = (*Network)(nil)
+
+// UnmarshalText reads "192.0.2.0/24", "2001:db8::/32" or "192.0.2.7".
+func (n *Network) UnmarshalText(text []byte) error {
+	s := string(text)
+	if p, err := netip.ParsePrefix(s); err == nil {
+		*n = Network(p.Masked())
+		return nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" {
+		return errNotANetwork
+	}
+	*n = Network(netip.PrefixFrom(a, a.BitLen()))
+	return nil
+}
+
+// MarshalText writes the network in CIDR form.
+func (n Network) MarshalText() ([]byte, error) { return netip.Prefix(n).MarshalText() }
+
+// Prefixes gives networks as the standard library's type.
+func Prefixes(networks []Network) []netip.Prefix {
+	out := make([]netip.Prefix, len(networks))
+	for i, n := range networks {
+		out[i] = netip.Prefix(n)
+	}
+	return out
+}
+
+// Secret is a text that can hold a password: it prints as REDACTED.
+type Secret string
+
+// String hides the text.
+func (Secret) String() string { return "REDACTED" }
+
+// GoString hides the text from %#v.
+func (Secret) GoString() string { return "REDACTED" }
+
+// Reveal gives the text itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// MarshalText hides the text from encoders.
+func (Secret) MarshalText() ([]byte, error) { return []byte("REDACTED"), nil }
+
+// Default gives the configuration of a gateway that was told nothing.
+func Default() *Config {
+	return &Config{
+		Private: Private{
+			Listen: "127.0.0.1:8087",
+			Allow:  networks("127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+		},
+		Public: Public{Listen: "127.0.0.1:8080"},
+		Admin:  Admin{Listen: "127.0.0.1:9087"},
+		Token:  Token{Lifetime: Duration(10 * time.Minute), Retention: Duration(24 * time.Hour)},
+		Limits: Limits{
+			Replicas:          1,
+			Mint:              Limit{Rate: rate("600/m"), Burst: 200},
+			Handshake:         Limit{Rate: rate("60/m"), Burst: 60},
+			HandshakeFailures: Limit{Rate: rate("10/m"), Burst: 10},
+		},
+		Request: Request{
+			MaxBody: 1 << 20, MaxDepth: 64, MaxValues: 100_000, MaxMulticall: 100, MaxHeader: 16 << 10,
+			HeaderTimeout: Duration(5 * time.Second), BodyTimeout: Duration(30 * time.Second), HandlerTimeout: Duration(35 * time.Second),
+		},
+		Bridge: Bridge{CallTimeout: Duration(25 * time.Second), MaxAnswer: 32 << 20},
+		Log:    Log{Format: "text", Level: "info"},
+	}
+}
+
+func networks(texts ...string) []Network {
+	out := make([]Network, len(texts))
+	for i, t := range texts {
+		out[i] = Network(netip.MustParsePrefix(t))
+	}
+	return out
+}
+
+func rate(text string) ratelimit.Rate {
+	var r ratelimit.Rate
+	if err := r.UnmarshalText([]byte(text)); err != nil {
+		panic(err) // a default that does not parse is a mistake in this file
+	}
+	return r
+}

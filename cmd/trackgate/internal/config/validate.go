@@ -1,0 +1,174 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// MaxTokenLifetime bounds token.lifetime: what is older than this cannot be
+// live, and is refused without asking the store.
+const MaxTokenLifetime = 24 * time.Hour
+
+// maxTrackerName bounds the length of a tracker's name, in bytes.
+const maxTrackerName = 64
+
+var trackerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// validate checks what a single value's type cannot say.
+func (c *Config) validate() error {
+	checks := []struct {
+		key string
+		err error
+	}{
+		{"private.listen", address(c.Private.Listen)},
+		{"public.listen", address(c.Public.Listen)},
+		{"admin.listen", address(c.Admin.Listen)},
+		{"public.url", publicURL(c.Public.URL)},
+		{"store.url", storeURL(c.Store.URL.Reveal())},
+		{"token.lifetime", between(c.Token.Lifetime, time.Second, MaxTokenLifetime)},
+		{"token.retention", between(c.Token.Retention, time.Second, 366*24*time.Hour)},
+		{"limits.replicas", atLeast(c.Limits.Replicas, 1)},
+		{"limits.mint.burst", atLeast(c.Limits.Mint.Burst, 1)},
+		{"limits.handshake.burst", atLeast(c.Limits.Handshake.Burst, 1)},
+		{"limits.handshake_failures.burst", atLeast(c.Limits.HandshakeFailures.Burst, 1)},
+		{"request.max_body", atLeast(c.Request.MaxBody, 1024)},
+		{"request.max_depth", atLeast(c.Request.MaxDepth, 4)},
+		{"request.max_values", atLeast(c.Request.MaxValues, 16)},
+		{"request.max_multicall", atLeast(c.Request.MaxMulticall, 1)},
+		{"request.max_header", atLeast(c.Request.MaxHeader, 1024)},
+		{"request.header_timeout", between(c.Request.HeaderTimeout, time.Millisecond, time.Hour)},
+		{"request.body_timeout", between(c.Request.BodyTimeout, time.Millisecond, time.Hour)},
+		{"request.handler_timeout", between(c.Request.HandlerTimeout, time.Millisecond, time.Hour)},
+		{"bridge.call_timeout", between(c.Bridge.CallTimeout, time.Millisecond, time.Hour)},
+		{"bridge.max_answer", atLeast(c.Bridge.MaxAnswer, 1024)},
+		{"log.format", oneOf(c.Log.Format, "text", "json")},
+		{"log.level", oneOf(c.Log.Level, "debug", "info", "warn", "error")},
+		{"private.hosts", hosts(c.Private.Hosts)},
+		{"admin.hosts", hosts(c.Admin.Hosts)},
+	}
+	for _, check := range checks {
+		if check.err != nil {
+			return fmt.Errorf("%s: %w", check.key, check.err)
+		}
+	}
+	return c.validateTrackers()
+}
+
+func (c *Config) validateTrackers() error {
+	seen := map[string]bool{}
+	for i, t := range c.Trackers {
+		at := fmt.Sprintf("tracker %q", t.Name)
+		switch {
+		case t.Name == "":
+			return fmt.Errorf("[[tracker]] number %d: name is missing", i+1)
+		case len(t.Name) > maxTrackerName || !trackerName.MatchString(t.Name):
+			return fmt.Errorf("%s: a name is up to %d letters, digits, dots, dashes and underscores", at, maxTrackerName)
+		case seen[t.Name]:
+			return fmt.Errorf("%s: there are two of that name", at)
+		case t.Dialect == "":
+			return fmt.Errorf("%s: dialect is missing", at)
+		}
+		seen[t.Name] = true
+		if err := oneOf(t.Callback, "", "common", "own"); err != nil {
+			return fmt.Errorf("%s: callback: %w", at, err)
+		}
+		if t.URL == "" {
+			return fmt.Errorf("%s: url is missing", at)
+		}
+		if err := rootURL(t.URL); err != nil {
+			return fmt.Errorf("%s: url: %w", at, err)
+		}
+	}
+	return nil
+}
+
+func address(s string) error {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", s)
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil || port == "" {
+		return fmt.Errorf("%q: %q is not a port", s, port)
+	}
+	if strings.ContainsAny(host, " /") {
+		return fmt.Errorf("%q: %q is not a host", s, host)
+	}
+	return nil
+}
+
+func publicURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	return rootURL(s)
+}
+
+// rootURL checks an absolute http or https URL that paths can be added to.
+// It does not repeat the URL, which may hold what should not be seen.
+func rootURL(s string) error {
+	u, err := url.Parse(s)
+	switch {
+	case err != nil:
+		return errors.New("not a URL")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return errors.New("must begin with http:// or https://")
+	case u.Host == "":
+		return errors.New("has no host")
+	case u.User != nil:
+		return errors.New("must not hold a user or password")
+	case u.RawQuery != "" || u.Fragment != "":
+		return errors.New("must not have a query or fragment")
+	}
+	return nil
+}
+
+func storeURL(s string) error {
+	if s == "" {
+		return nil
+	}
+	scheme, rest, _ := strings.Cut(s, ":")
+	switch {
+	case scheme == "bolt" && rest == "":
+		return errors.New("bolt: needs a path, as in bolt:/var/lib/trackgate/trackgate.db")
+	case scheme == "bolt", scheme == "redis", scheme == "rediss":
+		return nil
+	}
+	return errors.New("must be bolt:PATH, redis://... or rediss://")
+}
+
+func between(d Duration, low, high time.Duration) error {
+	if v := time.Duration(d); v < low || v > high {
+		return fmt.Errorf("%s is not between %s and %s", v, low, high)
+	}
+	return nil
+}
+
+func atLeast(n, low int) error {
+	if n < low {
+		return fmt.Errorf("%d is less than %d", n, low)
+	}
+	return nil
+}
+
+func oneOf(s string, allowed ...string) error {
+	for _, a := range allowed {
+		if s == a {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is none of %s", s, strings.TrimLeft(strings.Join(allowed, ", "), ", "))
+}
+
+func hosts(names []string) error {
+	for _, n := range names {
+		if n == "" || strings.ContainsAny(n, "/: *") {
+			return fmt.Errorf("%q is not a host name (no port, no wildcard)", n)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+// Command trackgate is an XML-RPC-first integration gateway: it mints one-time
+// bug-tracker tokens for programs on a private network, answers the trackers'
+// handshake callbacks, and bridges calls to the trackers.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit statuses.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-ctx.Done()
+		stop() // a second signal ends the process at once
+	}()
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// program is what a run of the command may touch of its process.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+}
+
+const usage = `trackgate: lets old XML-RPC programs work with bug trackers, without passwords
+
+Usage:
+  trackgate serve [flags]                      run the gateway
+  trackgate demo                               show the whole round trip on this machine
+  trackgate token mint [--tracker NAME]        print a new token
+  trackgate token show [FINGERPRINT ...]       tell about tokens; without fingerprints, reads
+  trackgate token revoke [FINGERPRINT ...]       tokens or fingerprints from standard input
+  trackgate version                            print the version
+  trackgate help                               print this
+
+Flags of serve and token:
+  --config FILE        TOML file (default: none; the defaults work)
+  --data DIR           data directory (default: $XDG_DATA_HOME/trackgate)
+  --set SECTION.KEY=VALUE   one setting; can be given many times
+Flags of serve:
+  --ready-file FILE    written as JSON with the real addresses once all listeners accept
+
+Environment: TRACKGATE_SECTION_KEY for every SECTION.KEY, as in TRACKGATE_PRIVATE_LISTEN.
+Exit status: 0 done, 1 failed, 2 wrong usage.
+`
+
+// run executes one command line and gives its exit status.
+func (p *program) run(ctx context.Context, args []string) int {
+	if len(args) == 0 {
+		fmt.Fprint(p.stderr, usage)
+		return exitUsage
+	}
+	switch args[0] {
+	case "serve":
+		return p.serve(ctx, args[1:])
+	case "demo":
+		return p.demo(ctx, args[1:])
+	case "token":
+		return p.token(ctx, args[1:])
+	case "version", "--version":
+		return p.version(args[1:])
+	case "help", "-h", "--help":
+		fmt.Fprint(p.stdout, usage)
+		return exitOK
+	}
+	return p.wrongUsage("there is no command %q", args[0])
+}
+
+func (p *program) wrongUsage(format string, args ...any) int {
+	fmt.Fprintf(p.stderr, "trackgate: "+format+"; see trackgate help\n", args...)
+	return exitUsage
+}
+
+func (p *program) fail(err error) int {
+	fmt.Fprintf(p.stderr, "trackgate: %s\n", oneLine(err.Error()))
+	return exitFailure
+}

@@ -1,0 +1,205 @@
+package xmlrpc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/gorilla/rpc/v2"
+)
+
+// gorilla/rpc v2 wants a Content-Type with a codec, and for each method a service
+// whose name has exactly two parts. XML-RPC names have any number, so there is one
+// service, and every public name leads to it.
+const (
+	dispatchContentType = "text/xml"
+	dispatchService     = "xmlrpc"
+	dispatchMethod      = "xmlrpc.Call"
+)
+
+// dispatchHeader is all that gorilla/rpc sees of a request's header. It is shared
+// and never written to.
+var dispatchHeader = http.Header{"Content-Type": {dispatchContentType}}
+
+func newDispatch() *rpc.Server {
+	s := rpc.NewServer()
+	s.RegisterCodec(codec{}, dispatchContentType)
+	if err := s.RegisterService(service{}, dispatchService); err != nil {
+		// The service's methods are fixed below, and do not depend on any input.
+		panic(err)
+	}
+	return s
+}
+
+// The arguments and the reply of the service's method. gorilla/rpc demands
+// exported or unnamed types; these are unnamed.
+type (
+	serviceArgs  = struct{ x *exchange }
+	serviceReply = struct{}
+)
+
+// service is what gorilla/rpc calls.
+type service struct{}
+
+// Call runs the call of the exchange. It fails never: the exchange has the answer,
+// a fault or not.
+func (service) Call(_ *http.Request, args *serviceArgs, _ *serviceReply) error {
+	args.x.run()
+	return nil
+}
+
+// codec finds the exchange that the handler has put into the request.
+type codec struct{}
+
+var _ rpc.Codec = codec{}
+
+// NewRequest may be called more than once for one request (commits of gorilla/rpc
+// after v1.2.0 do so), and has the same answer each time.
+func (codec) NewRequest(r *http.Request) rpc.CodecRequest {
+	// Only serveCall hands requests to this server, and puts the exchange there.
+	return r.Body.(*exchange)
+}
+
+// exchange is one HTTP request with a call, and its answer. It also stands in for
+// the request's body on the way through gorilla/rpc.
+type exchange struct {
+	*handler
+	w       http.ResponseWriter
+	r       *http.Request
+	in, out *[]byte // the document as it came, and the answer; borrowed
+	call    *Call
+	err     error // why there is no call
+	begun   time.Time
+}
+
+var (
+	_ rpc.CodecRequest = (*exchange)(nil)
+	_ io.ReadCloser    = (*exchange)(nil)
+)
+
+// Read gives nothing: the body has been read already.
+func (x *exchange) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close does nothing: net/http closes the body itself.
+func (x *exchange) Close() error { return nil }
+
+// Method parses the document and returns the one name that gorilla/rpc knows.
+func (x *exchange) Method() (string, error) {
+	if x.call == nil && x.err == nil {
+		opts := x.decodeOptions
+		if charset := mediaCharset(x.r.Header.Get("Content-Type")); charset != "" {
+			opts = append(opts[:len(opts):len(opts)], WithCharset(charset))
+		}
+		x.call, x.err = ParseCall(*x.in, opts...)
+	}
+	if x.err != nil {
+		return "", x.err
+	}
+	return dispatchMethod, nil
+}
+
+// ReadRequest hands the exchange to the service.
+func (x *exchange) ReadRequest(args any) error {
+	a, ok := args.(*serviceArgs)
+	if !ok {
+		return fmt.Errorf("xmlrpc: the service takes %T", args)
+	}
+	a.x = x
+	return nil
+}
+
+// WriteResponse sends what run has made.
+func (x *exchange) WriteResponse(http.ResponseWriter, any) { x.send() }
+
+// WriteError answers what held no call. The status is gorilla/rpc's idea of it.
+func (x *exchange) WriteError(_ http.ResponseWriter, _ int, err error) { x.refuse(err) }
+
+// run makes the answer of the call.
+func (x *exchange) run() {
+	ctx := context.WithValue(x.r.Context(), requestKey{}, x.r)
+	if x.call.Method == multicallName {
+		x.runMulticall(ctx)
+		return
+	}
+	info, begun := x.info(x.call.Method), x.begun
+	result, err := x.one(ctx, info, x.call)
+	if err == nil {
+		err = x.encode(ctx, x.call.Method, result)
+	}
+	x.tell(ctx, info, err, begun)
+	if err != nil {
+		x.fault(x.faultOf(ctx, info.Method, err))
+	}
+}
+
+func (x *exchange) info(method string) *CallInfo {
+	_, known := x.methods[method]
+	return &CallInfo{Method: method, Known: known, Request: x.r, Header: x.w.Header()}
+}
+
+// one asks whether the call may be made, and makes it.
+func (x *exchange) one(ctx context.Context, info *CallInfo, call *Call) (result any, err error) {
+	defer x.catch(ctx, call.Method, &err)
+	if x.before != nil {
+		if err := x.before(ctx, info); err != nil {
+			return nil, err
+		}
+	}
+	m, ok := x.methods[call.Method]
+	if !ok {
+		return nil, &Fault{
+			Code:   CodeMethodNotFound,
+			String: fmt.Sprintf("there is no method %.100q; system.listMethods has those that there are", call.Method),
+		}
+	}
+	return m.invoke(ctx, call)
+}
+
+// encode writes the result into the answer.
+func (x *exchange) encode(ctx context.Context, method string, result any) (err error) {
+	defer x.catch(ctx, method, &err)
+	var opts []EncodeOption
+	if x.call.Features != (Features{}) {
+		opts = []EncodeOption{WithFeatures(x.call.Features)}
+	}
+	doc, err := AppendResponse((*x.out)[:0], result, opts...)
+	if err != nil {
+		return &internalError{err: err}
+	}
+	*x.out = doc
+	return nil
+}
+
+// catch turns a panic into a fault, and is deferred around what others wrote.
+func (x *exchange) catch(ctx context.Context, method string, err *error) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	x.logger.ErrorContext(ctx, "xmlrpc: panic in a method",
+		"method", method, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	*err = &Fault{Code: CodeInternalError, String: internalText}
+}
+
+// tell reports a call that began at the given time to the WithAfter function.
+func (x *exchange) tell(ctx context.Context, info *CallInfo, err error, begun time.Time) {
+	if x.after != nil {
+		x.after(ctx, info, err, time.Since(begun))
+	}
+}
+
+// refuse answers a request that held no call.
+func (x *exchange) refuse(err error) {
+	ctx := x.r.Context()
+	x.tell(ctx, &CallInfo{Request: x.r, Header: x.w.Header()}, err, x.begun)
+	x.fault(x.refusal(ctx, err))
+	x.send()
+}
+
+func (x *exchange) release() {
+	returnDocument(x.in)
+	returnDocument(x.out)
+}

@@ -1,0 +1,62 @@
+package xmlrpc
+
+import (
+	"encoding"
+	"math/big"
+	"reflect"
+	"time"
+)
+
+// typeNames are the XML-RPC types of Go types that do not follow from their kind.
+var typeNames = map[reflect.Type]string{
+	reflect.TypeFor[DateTime]():  "dateTime.iso8601",
+	reflect.TypeFor[time.Time](): "dateTime.iso8601",
+	reflect.TypeFor[[]byte]():    "base64",
+	reflect.TypeFor[big.Int]():   "int",
+}
+
+var (
+	marshalerType       = reflect.TypeFor[Marshaler]()
+	unmarshalerType     = reflect.TypeFor[Unmarshaler]()
+	textMarshalerType   = reflect.TypeFor[encoding.TextMarshaler]()
+	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+// typeName names the XML-RPC type of a Go type, as signatures show it. A type
+// that can be several is "any". It is empty for what has none, such as a channel.
+func typeName(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if name, ok := typeNames[t]; ok {
+		return name
+	}
+	pointer := reflect.PointerTo(t)
+	switch {
+	case pointer.Implements(marshalerType), pointer.Implements(unmarshalerType):
+		return "any"
+	case pointer.Implements(textMarshalerType), pointer.Implements(textUnmarshalerType):
+		return "string"
+	}
+	switch t.Kind() {
+	case reflect.Bool:
+		return "boolean"
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return "int"
+	case reflect.Float32, reflect.Float64:
+		return "double"
+	case reflect.String:
+		return "string"
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "base64"
+		}
+		return "array"
+	case reflect.Map, reflect.Struct:
+		return "struct"
+	case reflect.Interface:
+		return "any"
+	}
+	return ""
+}
