@@ -99,7 +99,7 @@ type gatewayProcess struct {
 	Private, Public, Admin string // host:port
 	Data                   string // its data directory
 	cmd                    *exec.Cmd
-	output                 *lockedBuffer
+	log                    string // the file with all that it prints
 	done                   chan struct{}
 	err                    error // of Wait, once done is closed
 }
@@ -118,10 +118,15 @@ func startGatewayIn(tb testing.TB, data string, args ...string) *gatewayProcess 
 		"serve", "--data", data, "--ready-file", ready,
 		"--set", "private.listen=127.0.0.1:0", "--set", "public.listen=127.0.0.1:0", "--set", "admin.listen=127.0.0.1:0",
 	}
-	g := &gatewayProcess{Data: data, output: &lockedBuffer{}, done: make(chan struct{})}
+	g := &gatewayProcess{Data: data, log: filepath.Join(tb.TempDir(), "output"), done: make(chan struct{})}
+	log, err := os.Create(g.log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer log.Close()
 	g.cmd = exec.Command(buildGateway(tb), append(all, args...)...)
 	g.cmd.Env = cleanEnviron()
-	g.cmd.Stdout, g.cmd.Stderr = g.output, g.output
+	g.cmd.Stdout, g.cmd.Stderr = log, log
 	if err := g.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -176,7 +181,13 @@ func (g *gatewayProcess) Kill() {
 }
 
 // Output is all that the gateway has printed.
-func (g *gatewayProcess) Output() string { return g.output.String() }
+func (g *gatewayProcess) Output() string {
+	text, err := os.ReadFile(g.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
 
 // cleanEnviron is the environment without what would configure a gateway.
 func cleanEnviron() []string {
@@ -187,24 +198,6 @@ func cleanEnviron() []string {
 		}
 	}
 	return env
-}
-
-// lockedBuffer collects a process's output for readers beside the writer.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 // redisOptions choose how a real redis-server runs for a test.

@@ -88,16 +88,12 @@ func writeReady(path string, a gateway.Addresses) error {
 	if err != nil {
 		return fmt.Errorf("ready file %s: %w", path, reason(err))
 	}
-	defer os.Remove(tmp.Name())
-	if _, err := tmp.Write(append(text, '\n')); err != nil {
-		tmp.Close()
-		return fmt.Errorf("ready file %s: %w", path, reason(err))
+	_, err = tmp.Write(append(text, '\n'))
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), path)
 	}
-	if err := tmp.Close(); err != nil {
-		return fmt.Errorf("ready file %s: %w", path, reason(err))
-	}
-	if err := os.Rename(tmp.Name(), path); err != nil {
-		return fmt.Errorf("ready file %s: %w", path, err)
+	if err != nil {
+		return fmt.Errorf("ready file %s: %w", path, errors.Join(reason(err), os.Remove(tmp.Name())))
 	}
 	return nil
 }

@@ -19,9 +19,6 @@ type settings struct {
 	sets []string
 }
 
-// errUsage wraps what the flag package found wrong with a command line.
-var errUsage = errors.New("wrong usage")
-
 func (p *program) flags(name string, s *settings) *flag.FlagSet {
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(io.Discard)

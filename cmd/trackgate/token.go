@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/gateway"
 	"github.com/trackgate/trackgate/handshake"
 )
@@ -72,16 +73,24 @@ func (p *program) withOperator(ctx context.Context, s *settings, command func(ga
 			return p.fail(err)
 		}
 		logger := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-		var closeStore func() error
-		op, closeStore, err = gateway.OpenOperator(ctx, cfg, dir, logger)
-		if err == nil {
-			defer closeStore()
-		}
+		return p.withStore(ctx, cfg, dir, logger, command)
+	}
+	if err == nil {
+		err = command(op)
 	}
 	if err != nil {
 		return p.fail(err)
 	}
-	if err := command(op); err != nil {
+	return exitOK
+}
+
+// withStore runs a command on the store of a data directory.
+func (p *program) withStore(ctx context.Context, cfg *config.Config, dir string, logger *slog.Logger, command func(gateway.Operator) error) int {
+	op, closeStore, err := gateway.OpenOperator(ctx, cfg, dir, logger)
+	if err != nil {
+		return p.fail(err)
+	}
+	if err := errors.Join(command(op), closeStore()); err != nil {
 		return p.fail(err)
 	}
 	return exitOK
@@ -141,13 +150,12 @@ var errNotFound = errors.New("not every token is known to the store")
 
 func (p *program) tellTokens(ctx context.Context, refs []gateway.TokenRef, ask func(context.Context, gateway.TokenRef) (gateway.TokenInfo, error)) error {
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	defer w.Flush()
 	fmt.Fprintln(w, "FINGERPRINT\tSTATUS\tKIND\tTRACKER\tMINTED\tEXPIRES\tENDED")
 	var missing error
 	for _, ref := range refs {
 		info, err := ask(ctx, ref)
 		if err != nil {
-			return err
+			return errors.Join(err, w.Flush())
 		}
 		if !info.Found {
 			missing = errNotFound
@@ -156,7 +164,7 @@ func (p *program) tellTokens(ctx context.Context, refs []gateway.TokenRef, ask f
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", info.Fingerprint, info.Status, dash(info.Kind), dash(info.Tracker),
 			stamp(info.Minted), stamp(info.Expires), stamp(info.Ended))
 	}
-	return missing
+	return errors.Join(missing, w.Flush())
 }
 
 func fingerprintOf(ref gateway.TokenRef) string {

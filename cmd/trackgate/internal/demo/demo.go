@@ -4,6 +4,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -24,7 +25,7 @@ const stepTimeout = 20 * time.Second
 // Run runs the demonstration on free loopback ports and in a directory that is
 // removed afterwards, and prints it to out. It fails when a step does not end
 // as it should.
-func Run(ctx context.Context, out io.Writer, version string) error {
+func Run(ctx context.Context, out io.Writer, version string) (err error) {
 	d := &demo{out: out}
 	callbacks := &http.Client{Timeout: stepTimeout, Transport: &printer{demo: d, from: "tracker", to: "gateway", next: &http.Transport{}}}
 	t, err := startTracker(callbacks)
@@ -36,7 +37,7 @@ func Run(ctx context.Context, out io.Writer, version string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	cfg, err := config.Load(config.Source{Sets: []string{
 		"private.listen=127.0.0.1:0", "public.listen=127.0.0.1:0", "admin.listen=127.0.0.1:0",
 	}})
