@@ -73,7 +73,7 @@ type StateStore interface {
 // Observer is told of every call to a tracker and of every log-in, for metrics.
 // It must be safe for concurrent use and must not block.
 type Observer interface {
-	// TrackerCall reports one request to a tracker other than a log-in.
+	// TrackerCall reports one XML-RPC call to a tracker.
 	TrackerCall(tracker string, outcome Outcome, took time.Duration)
 	// TrackerLogin reports one log-in, the minting of its token included.
 	TrackerLogin(tracker string, outcome Outcome, took time.Duration)

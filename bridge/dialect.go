@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -66,7 +67,9 @@ func (*Session) String() string { return "REDACTED" }
 func (*Session) GoString() string { return "REDACTED" }
 
 // LogValue hides the session from structured logs.
-func (*Session) LogValue() string { return "REDACTED" }
+func (*Session) LogValue() slog.Value { return slog.StringValue("REDACTED") }
+
+var _ slog.LogValuer = (*Session)(nil)
 
 // secrets returns the values that must never appear in an error.
 func (s *Session) secrets() []string {

@@ -31,6 +31,8 @@ const (
 type AddressError struct {
 	Addr   netip.Addr
 	Reason string
+	// Private is true when allow_private would permit the address.
+	Private bool
 }
 
 // Error names the reason and not the address, which is not every caller's
@@ -65,8 +67,7 @@ func parseBase(raw string) (*url.URL, error) {
 			return nil, errors.New("its url must have no . and no .. in its path")
 		}
 	}
-	base := &url.URL{Scheme: u.Scheme, Host: strings.ToLower(u.Host)}
-	return base.JoinPath(strings.TrimRight(u.EscapedPath(), "/")), nil
+	return url.Parse(u.Scheme + "://" + strings.ToLower(u.Host) + strings.TrimRight(u.EscapedPath(), "/"))
 }
 
 // newHTTPClient makes the client of one tracker: it calls nothing but that
@@ -150,7 +151,7 @@ func checkAddress(address string, allowPrivate bool) error {
 		return fmt.Errorf("bridge: the address of a connection cannot be parsed: %w", err)
 	}
 	if reason := refusedAddress(ap.Addr(), allowPrivate); reason != "" {
-		return &AddressError{Addr: ap.Addr(), Reason: reason}
+		return &AddressError{Addr: ap.Addr(), Reason: reason, Private: refusedAddress(ap.Addr(), true) == ""}
 	}
 	return nil
 }

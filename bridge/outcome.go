@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"regexp"
 	"strings"
 	"syscall"
@@ -91,6 +92,7 @@ func classify(err error, secrets []string) error {
 	if known := new(apierror.Error); errors.As(err, &known) {
 		return err
 	}
+	noHTTP := notHTTP(err)
 	err = redact(err, secrets)
 	if fault := new(xmlrpc.Fault); errors.As(err, &fault) {
 		return trackerFault(fault, secrets)
@@ -104,10 +106,15 @@ func classify(err error, secrets []string) error {
 	if answer := new(xmlrpc.AnswerError); errors.As(err, &answer) {
 		return badAnswer("%s", describeAnswer(answer, secrets)).WithCause(err)
 	}
+	if misfit := new(xmlrpc.DecodeError); errors.As(err, &misfit) {
+		return badAnswer("The answer is not as the dialect expects: %s.", scrub(misfit.FaultString(), secrets)).WithCause(err)
+	}
 	if unencodable := new(xmlrpc.EncodeError); errors.As(err, &unencodable) {
 		return apierror.New(apierror.ServerError).WithCause(err)
 	}
 	switch {
+	case noHTTP:
+		return badAnswer("It is not HTTP, or its head is larger than %d bytes.", maxHeaderBytes).WithCause(err)
 	case errors.Is(err, context.Canceled):
 		return apierror.New(apierror.TrackerUnavailable).WithDetail("The caller went away before the tracker answered.").WithCause(err)
 	case isTimeout(err):
@@ -141,7 +148,7 @@ func executedPerhaps(err error) bool {
 // outcomeUnknown is the error of a write that may have been executed.
 func outcomeUnknown(classified error) error {
 	return apierror.New(apierror.OutcomeUnknown).
-		WithDetail("Look before writing again, or repeat the call with the same key. " + apierror.From(classified).FaultString()).
+		WithDetail("Look before you write again; a call with a key can be repeated with the same key. " + apierror.From(classified).FaultString()).
 		WithCause(classified)
 }
 
@@ -193,6 +200,17 @@ func describeAnswer(answer *xmlrpc.AnswerError, secrets []string) string {
 	return text + ": " + scrub(answer.Err.Error(), secrets) + "."
 }
 
+// notHTTP tells whether net/http could not make sense of the head of an answer,
+// for some of which it has no types of error.
+func notHTTP(err error) bool {
+	var protocol textproto.ProtocolError
+	if errors.As(err, &protocol) {
+		return true
+	}
+	text := err.Error()
+	return strings.Contains(text, "malformed HTTP") || strings.Contains(text, "response headers exceeded")
+}
+
 // isTimeout tells whether the time limit, or one of the connection's own, ended
 // the call.
 func isTimeout(err error) bool {
@@ -214,8 +232,10 @@ func reasonUnreachable(err error) string {
 	var record tls.RecordHeaderError
 	var op *net.OpError
 	switch {
-	case errors.As(err, &address):
+	case errors.As(err, &address) && address.Private:
 		return "It was not called, because " + address.Error() + "; allow_private in the tracker's entry would permit it."
+	case errors.As(err, &address):
+		return "It was not called, because " + address.Error() + "."
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "Its host name does not exist."
 	case errors.As(err, &dns):
@@ -268,9 +288,9 @@ const (
 )
 
 var (
-	pageHeads = regexp.MustCompile(`(?is)<(head|script|style)\b.*?(</(head|script|style)\s*>|$)`)
-	tags      = regexp.MustCompile(`(?s)<[^>]*(>|$)`)
-	urls      = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+`)
+	scripts = regexp.MustCompile(`(?is)<(script|style)\b.*?(</(script|style)\s*>|$)`)
+	tags    = regexp.MustCompile(`(?s)<[^>]*(>|$)`)
+	urls    = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+`)
 )
 
 // scrub makes a tracker's text fit to be quoted: no markup, no URL, none of the
@@ -285,7 +305,7 @@ func scrub(text string, secrets []string) string {
 			text = strings.ReplaceAll(text, secret, "[removed]")
 		}
 	}
-	text = pageHeads.ReplaceAllString(text, " ")
+	text = scripts.ReplaceAllString(text, " ")
 	text = tags.ReplaceAllString(text, " ")
 	text = urls.ReplaceAllString(text, "[url]")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xfffd }), " ")

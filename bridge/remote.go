@@ -19,10 +19,6 @@ import (
 // maxPage bounds the body of a plain HTTP answer that [Remote.Get] keeps.
 const maxPage = 64 << 10
 
-// Limits of what one answer may hold beyond its length. A list of all bugs of
-// a large tracker has several hundred thousand values.
-const maxAnswerValues = 2_000_000
-
 // Effect says what a call does at the tracker, which decides what may be done
 // when its answer is lost.
 type Effect int
@@ -49,9 +45,6 @@ type Remote struct {
 func newRemote(c Config, base *url.URL, o *options) (*Remote, error) {
 	return &Remote{config: c, base: base, options: o, http: newHTTPClient(c, base, o)}, nil
 }
-
-// Tracker returns the name of the tracker in the configuration.
-func (r *Remote) Tracker() string { return r.config.Name }
 
 // URL returns the URL of a place below the tracker's base URL. Each segment is
 // escaped, so that none can lead elsewhere.
@@ -144,7 +137,6 @@ func (r *Remote) Endpoint(segments ...string) (*Endpoint, error) {
 		xmlrpc.WithHTTPClient(r.http),
 		xmlrpc.WithTimeLimit(0), // callers' contexts have one
 		xmlrpc.WithMaxAnswer(r.options.maxAnswer),
-		xmlrpc.WithClientLimits(xmlrpc.Limits{Bytes: int(r.options.maxAnswer), Values: maxAnswerValues}),
 		xmlrpc.WithClientRepair(),
 		xmlrpc.WithUserAgent(r.options.userAgent),
 	)
@@ -170,7 +162,9 @@ func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, res
 
 // do makes one call with the tracker's session: with one that is made for it
 // when there is none, and once more with a new one when the tracker says that
-// the session was over and the call therefore not executed.
+// the session was over and the call therefore not executed. If it says so again,
+// either it accepts no session of ours, or it refuses this one call in the same
+// way (a filter before it may): another call tells.
 func (e *Endpoint) do(ctx context.Context, effect Effect, call func(context.Context, *xmlrpc.Client) error) error {
 	r := e.remote
 	l, err := r.session.acquire(ctx, 0)
@@ -181,14 +175,25 @@ func (e *Endpoint) do(ctx context.Context, effect Effect, call func(context.Cont
 	if !expired {
 		return err
 	}
+	if ctx.Value(verifying{}) != nil {
+		return r.session.rejected(l)
+	}
 	if l, err = r.session.acquire(ctx, l.generation); err != nil {
 		return classify(err, nil)
 	}
-	if expired, err = e.attempt(ctx, effect, l, call); expired {
-		return r.session.rejected(l)
+	expired, refusal := e.attempt(ctx, effect, l, call)
+	if !expired {
+		return refusal
 	}
-	return err
+	if _, err := r.dialect.About(context.WithValue(ctx, verifying{}, true)); err != nil {
+		return classify(err, nil)
+	}
+	return r.explain(ctx, effect, refusal, l.session.secrets())
 }
+
+// verifying marks, in a context, the call that finds out whether a session works
+// at all.
+type verifying struct{}
 
 // attempt makes the call with one session and says how it ended.
 func (e *Endpoint) attempt(ctx context.Context, effect Effect, l *live, call func(context.Context, *xmlrpc.Client) error) (expired bool, err error) {

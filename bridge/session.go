@@ -217,7 +217,7 @@ func (s *session) used(l *live, err error) {
 	}
 }
 
-// rejected tells the session that the tracker refused l right after giving it.
+// rejected tells the session that the tracker refuses l, which it has just given.
 // When no call ever succeeded with l that is a refusal to log in by another
 // name, and without a back-off every call would make a handshake for nothing.
 func (s *session) rejected(l *live) error {

@@ -40,6 +40,7 @@ type Event struct {
 	// Tracker is the tracker that the token is bound to, as far as known.
 	Tracker string
 	// Root is the tracker whose callback root was used; "" is the common root.
+	// With ReasonUnknownRoot it is the caller's text, of any length.
 	Root string
 	// Caller is the address that made the callback; invalid for other events.
 	Caller netip.Addr

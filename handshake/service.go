@@ -6,22 +6,22 @@ import (
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
-// RegisterService adds the XML-RPC method newBugTrackerToken to a registry:
+// RegisterService adds the XML-RPC methods of the endpoint /bugs:
 //
 //	newBugTrackerToken([tracker]) -> string
 //
-// Without a parameter the token belongs to nobody and is valid under the common
-// callback root only. With the name of a configured tracker it is bound to that
-// one. Errors are those of [Authority.Mint].
-func RegisterService(r *xmlrpc.Registry, a *Authority) error {
+// returns a new token of the kind BugTracker. With a tracker's name it is bound
+// to that tracker; a name that is not configured is the fault
+// RESOURCE_NOT_FOUND, an empty one binds it to nobody, like none.
+func RegisterService(registry *xmlrpc.Registry, authority *Authority) error {
 	mint := func(ctx context.Context, tracker *string) (string, error) {
 		name := ""
 		if tracker != nil {
 			name = *tracker
 		}
-		token, _, err := a.Mint(ctx, BugTracker, name)
+		token, _, err := authority.Mint(ctx, BugTracker, name)
 		return token, err
 	}
-	return r.Register("newBugTrackerToken", mint,
-		"Returns a new one-time token for logging in to a bug tracker, bound to one tracker when it is named.", "tracker")
+	return registry.Register("newBugTrackerToken", mint,
+		"Returns a new one-time token with which the gateway proves itself to a bug tracker, bound to the named tracker if one is given.", "tracker")
 }

@@ -124,15 +124,15 @@ func (c Callers) trusts(addr netip.Addr) bool {
 // parseHost reads an address with or without a port: "192.0.2.7",
 // "192.0.2.7:80", "2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:80".
 func parseHost(s string) (netip.Addr, bool) {
-	if addr, err := netip.ParseAddr(s); err == nil {
-		return plain(addr), true
-	}
-	if ap, err := netip.ParseAddrPort(s); err == nil {
-		return plain(ap.Addr()), true
-	}
-	if len(s) > 2 && s[0] == '[' && s[len(s)-1] == ']' {
+	bracketed := len(s) > 2 && s[0] == '['
+	switch {
+	case bracketed && s[len(s)-1] == ']':
 		addr, err := netip.ParseAddr(s[1 : len(s)-1])
 		return plain(addr), err == nil && addr.Is6()
+	case bracketed || strings.Count(s, ":") == 1:
+		ap, err := netip.ParseAddrPort(s)
+		return plain(ap.Addr()), err == nil
 	}
-	return netip.Addr{}, false
+	addr, err := netip.ParseAddr(s)
+	return plain(addr), err == nil
 }

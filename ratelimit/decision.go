@@ -79,10 +79,14 @@ func ceilTo(d, unit time.Duration) time.Duration {
 
 // nextAfter is when one more event will be left than now.
 func (d Decision) nextAfter() time.Duration {
-	if d.Remaining >= d.Limit {
+	interval := d.Policy.Rate.interval()
+	switch {
+	case d.Remaining >= d.Limit:
 		return 0
+	case d.ResetAfter == math.MaxInt64:
+		return seconds(interval)
 	}
-	return seconds(d.ResetAfter.Seconds() - float64(d.Limit-d.Remaining-1)*d.Policy.Rate.interval())
+	return max(seconds(d.ResetAfter.Seconds()-float64(d.Limit-d.Remaining-1)*interval), 0)
 }
 
 // Err returns nil when the decision allows, and otherwise an [apierror.Error]
@@ -108,6 +112,9 @@ const (
 	headerLimit  = "Ratelimit"
 )
 
+// headerRoom is enough for the fields of two policies with usual names.
+const headerRoom = 128
+
 // SetHeaders replaces the RateLimit and RateLimit-Policy fields of h by those
 // decisions (draft-ietf-httpapi-ratelimit-headers-10, lists of RFC 9651), and
 // sets Retry-After when one refuses: the longest, in whole seconds, rounded up.
@@ -119,7 +126,8 @@ const (
 // and t when there will be more; all times are whole seconds, rounded up. A
 // policy that is off is left out, and h is not touched when all are.
 func SetHeaders(h http.Header, decisions ...Decision) {
-	var policies, limits []byte
+	var policyRoom, limitRoom [headerRoom]byte // keeps the text of usual headers off the heap
+	policies, limits := policyRoom[:0], limitRoom[:0]
 	var retry time.Duration
 	for _, d := range decisions {
 		if d.Limit == 0 {
@@ -138,8 +146,9 @@ func SetHeaders(h http.Header, decisions ...Decision) {
 	if len(limits) == 0 {
 		return
 	}
-	h[headerPolicy] = []string{string(policies)}
-	h[headerLimit] = []string{string(limits)}
+	values := []string{string(policies), string(limits)}
+	h[headerPolicy] = values[:1:1]
+	h[headerLimit] = values[1:]
 	apierror.SetRetryAfter(h, retry)
 }
 

@@ -14,7 +14,7 @@ import (
 const (
 	// DefaultTimeLimit is how long a request waits for Redis.
 	DefaultTimeLimit = 100 * time.Millisecond
-	// DefaultTripAfter is how many questions in a row must fail.
+	// DefaultTripAfter is how many times in a row Redis must fail.
 	DefaultTripAfter = 3
 	// DefaultProbeEvery is how often Redis is tried while it is away.
 	DefaultProbeEvery = time.Second
@@ -34,8 +34,10 @@ type FailoverConfig struct {
 	Replicas int
 	// TimeLimit is how long a request waits for Redis; default [DefaultTimeLimit].
 	TimeLimit time.Duration
-	// TripAfter is how many questions in a row Redis must fail to answer before
-	// it counts as away and requests stop asking it; default [DefaultTripAfter].
+	// TripAfter is how many times in a row Redis must fail before it counts as
+	// away and requests stop asking it; default [DefaultTripAfter]. Questions that
+	// wait at the same time and fail together count once: a pause shorter than
+	// TripAfter time limits switches nothing.
 	TripAfter int
 	// ProbeEvery is how often Redis is tried while it counts as away; default
 	// [DefaultProbeEvery].
@@ -50,7 +52,7 @@ type FailoverConfig struct {
 // Failover asks Redis and, when Redis fails or takes too long, decides by the
 // in-process limit within the same request. It neither opens nor shuts.
 //
-// After TripAfter failures in a row Redis counts as away: requests go to the
+// After failing TripAfter times in a row Redis counts as away: requests go to the
 // in-process limit at once and one goroutine tries Redis, with a take that
 // writes, on the node that failed, until it answers in time. What was spent on
 // one side is not known on the other: a caller can spend one burst anew on the
@@ -58,7 +60,7 @@ type FailoverConfig struct {
 // next.
 type Failover struct {
 	config FailoverConfig
-	failed atomic.Int64 // failures in a row
+	failed atomic.Int64 // times in a row that Redis failed
 	away   atomic.Bool
 
 	mu     sync.Mutex // guards closed and starting a probe
@@ -184,6 +186,7 @@ func (f *Failover) ask(ctx context.Context, asks []Ask, question func(context.Co
 	if f.away.Load() {
 		return false
 	}
+	before := f.failed.Load()
 	limited, cancel := context.WithTimeout(ctx, f.config.TimeLimit)
 	defer cancel()
 	err := question(limited)
@@ -196,7 +199,7 @@ func (f *Failover) ask(ctx context.Context, asks []Ask, question func(context.Co
 	case ctx.Err() != nil:
 		// The caller has gone, or the request's own time is over: that says
 		// nothing about Redis.
-	case f.failed.Add(1) >= int64(f.config.TripAfter):
+	case f.failed.CompareAndSwap(before, before+1) && before+1 >= int64(f.config.TripAfter):
 		f.trip(asks, err)
 	}
 	return false

@@ -116,15 +116,15 @@ func (u *unsteady) Take(ctx context.Context, p ratelimit.Policy, c ratelimit.Cal
 
 func TestADeadRedisCostsNotEveryRequestTheTimeLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		redis, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
-		f := newFailover(t, ratelimit.FailoverConfig{Redis: redis, Replicas: 2}, r)
+		primary, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
+		f := newFailover(t, ratelimit.FailoverConfig{Redis: primary, Replicas: 2}, r)
 		defer f.Close()
 		p := policy(t, "p", "60/m", 20)
 		if d := take(t, f, p, "a", 1); d.Limit != 20 || f.State() != ratelimit.StateRedis {
 			t.Errorf("%+v in state %s", d, f.State())
 		}
 
-		redis.hangs.Store(true)
+		primary.hangs.Store(true)
 		start := time.Now()
 		for i := range 5 {
 			if d := take(t, f, p, "a", 1); !d.Allowed || d.Limit != 10 || d.Remaining != 9-i {
@@ -140,12 +140,12 @@ func TestADeadRedisCostsNotEveryRequestTheTimeLimit(t *testing.T) {
 		}
 
 		// Still hanging: one probe a second, and none of it in requests.
-		asked := redis.asked.Load()
+		asked := primary.asked.Load()
 		time.Sleep(10*time.Second + ratelimit.DefaultTimeLimit)
-		if n := redis.asked.Load() - asked; n != 10 {
+		if n := primary.asked.Load() - asked; n != 10 {
 			t.Errorf("%d probes in ten seconds", n)
 		}
-		redis.hangs.Store(false)
+		primary.hangs.Store(false)
 		r.expect(t, ratelimit.StateRedis)
 		if d := take(t, f, p, "a", 1); d.Limit != 20 || f.State() != ratelimit.StateRedis || r.lines(lineBack) != 1 {
 			t.Errorf("%+v in state %s with %d lines", d, f.State(), r.lines(lineBack))
@@ -155,15 +155,15 @@ func TestADeadRedisCostsNotEveryRequestTheTimeLimit(t *testing.T) {
 
 func TestOneFailureIsAnsweredLocallyAndSwitchesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		redis, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
-		f := newFailover(t, ratelimit.FailoverConfig{Redis: redis}, r)
+		primary, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
+		f := newFailover(t, ratelimit.FailoverConfig{Redis: primary}, r)
 		defer f.Close()
 		p := policy(t, "p", "60/m", 20)
 		for range 10 {
-			redis.fails.Store(true)
+			primary.fails.Store(true)
 			take(t, f, p, "a", 1)
 			take(t, f, p, "a", 0)
-			redis.fails.Store(false)
+			primary.fails.Store(false)
 			take(t, f, p, "a", 1)
 		}
 		if f.State() != ratelimit.StateRedis || r.count("p", ratelimit.OutcomeFailover) != 20 {
@@ -172,12 +172,37 @@ func TestOneFailureIsAnsweredLocallyAndSwitchesNothing(t *testing.T) {
 	})
 }
 
+func TestOnePauseUnderLoadSwitchesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		primary, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
+		f := newFailover(t, ratelimit.FailoverConfig{Redis: primary}, r)
+		defer f.Close()
+		p := policy(t, "p", "60/m", 200)
+		ask := func() {
+			var all sync.WaitGroup
+			for range 128 {
+				all.Go(func() { take(t, f, p, "a", 1) })
+			}
+			all.Wait()
+		}
+		primary.hangs.Store(true)
+		for range ratelimit.DefaultTripAfter - 1 {
+			ask()
+		}
+		if f.State() != ratelimit.StateRedis || r.count("p", ratelimit.OutcomeFailover) != 2*128 {
+			t.Errorf("state %s, %d questions answered locally", f.State(), r.count("p", ratelimit.OutcomeFailover))
+		}
+		ask()
+		r.expect(t, ratelimit.StateLocal)
+	})
+}
+
 func TestACallerThatGoesAwaySaysNothingAboutRedis(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		redis := &unsteady{Limiter: newLocal(t, 0)}
-		f := newFailover(t, ratelimit.FailoverConfig{Redis: redis}, newRecord())
+		primary := &unsteady{Limiter: newLocal(t, 0)}
+		f := newFailover(t, ratelimit.FailoverConfig{Redis: primary}, newRecord())
 		defer f.Close()
-		redis.hangs.Store(true)
+		primary.hangs.Store(true)
 		for range 10 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 			if _, err := f.Take(ctx, policy(t, "p", "60/m", 20), "a", 1); err != nil {
@@ -192,9 +217,9 @@ func TestACallerThatGoesAwaySaysNothingAboutRedis(t *testing.T) {
 }
 
 func TestALargeQuestionPassesOnASmallPartOfThePolicy(t *testing.T) {
-	redis := &unsteady{Limiter: newLocal(t, 0)}
-	redis.fails.Store(true)
-	f := newFailover(t, ratelimit.FailoverConfig{Redis: redis, Replicas: 10}, newRecord())
+	primary := &unsteady{Limiter: newLocal(t, 0)}
+	primary.fails.Store(true)
+	f := newFailover(t, ratelimit.FailoverConfig{Redis: primary, Replicas: 10}, newRecord())
 	defer f.Close()
 	p := policy(t, "p", "60/m", 20)
 	if d := take(t, f, p, "a", 15); !d.Allowed || d.Limit != 2 || d.Remaining != 0 {
@@ -209,22 +234,22 @@ func TestALargeQuestionPassesOnASmallPartOfThePolicy(t *testing.T) {
 }
 
 func TestPoliciesThatAreOffNeverAskRedis(t *testing.T) {
-	redis := &unsteady{Limiter: newLocal(t, 0)}
-	f := newFailover(t, ratelimit.FailoverConfig{Redis: redis}, newRecord())
+	primary := &unsteady{Limiter: newLocal(t, 0)}
+	f := newFailover(t, ratelimit.FailoverConfig{Redis: primary}, newRecord())
 	defer f.Close()
 	off := ratelimit.Policy{Name: "off", Rate: ratelimit.Off}
 	take(t, f, off, "a", 1)
 	d, err := f.TakeAll(t.Context(), ratelimit.Ask{Policy: off, N: 1}, ratelimit.Ask{Policy: off})
-	if err != nil || len(d) != 2 || !d[0].Allowed || !d[1].Allowed || redis.asked.Load() != 0 {
-		t.Errorf("%+v, %v, asked %d times", d, err, redis.asked.Load())
+	if err != nil || len(d) != 2 || !d[0].Allowed || !d[1].Allowed || primary.asked.Load() != 0 {
+		t.Errorf("%+v, %v, asked %d times", d, err, primary.asked.Load())
 	}
 }
 
 func TestAClosedFailoverStillDecides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		redis, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
-		f := newFailover(t, ratelimit.FailoverConfig{Redis: redis}, r)
-		redis.fails.Store(true)
+		primary, r := &unsteady{Limiter: newLocal(t, 0)}, newRecord()
+		f := newFailover(t, ratelimit.FailoverConfig{Redis: primary}, r)
+		primary.fails.Store(true)
 		p := policy(t, "p", "60/m", 20)
 		for range 5 {
 			take(t, f, p, "a", 1)
@@ -266,7 +291,7 @@ func realFailover(t *testing.T, client redis.UniversalClient) (*ratelimit.Failov
 	f := newFailover(t, ratelimit.FailoverConfig{
 		Redis:      ratelimit.NewRedis(client),
 		Replicas:   2,
-		TimeLimit:  500 * time.Millisecond,
+		TimeLimit:  time.Second,
 		ProbeEvery: 10 * time.Millisecond,
 	}, r)
 	t.Cleanup(f.Close)

@@ -23,9 +23,10 @@ type Limiter interface {
 	Take(ctx context.Context, p Policy, c Caller, n int) (Decision, error)
 
 	// TakeAll asks several questions together and answers them in order. When
-	// one is refused, nothing is taken for any of them, and the others tell what
-	// a look would. The questions are not one transaction: of two requests at
-	// the same moment, one can see what the other takes and gives back.
+	// one is refused, nothing is taken for any of them, and only the decisions
+	// that refuse tell anything: not all questions need have been asked. The
+	// questions are not one transaction: of two requests at the same moment, one
+	// can see what the other takes and gives back.
 	TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error)
 }
 

@@ -48,7 +48,7 @@ var _ Limiter = (*Local)(nil)
 
 // NewLocal returns a limiter that tells apart maxCallers callers of each
 // policy, rounded up to whole shards; zero means [DefaultMaxCallers]. A bucket
-// takes about 300 bytes. now is the clock; nil means [time.Now].
+// takes about 200 bytes. now is the clock; nil means [time.Now].
 func NewLocal(maxCallers int, now func() time.Time) (*Local, error) {
 	if maxCallers < 0 {
 		return nil, fmt.Errorf("ratelimit: room for %d callers: it must be at least 1", maxCallers)
@@ -80,15 +80,12 @@ func (l *Local) TakeAll(_ context.Context, asks ...Ask) ([]Decision, error) {
 		}
 	}
 	decisions := make([]Decision, len(asks))
-	refused := false
 	for i, a := range asks {
 		decisions[i] = l.answer(a, 0)
-		refused = refused || !decisions[i].Allowed
 	}
 	for i, a := range asks {
-		if a.N > 0 && !refused {
+		if a.N > 0 && allowed(decisions) {
 			decisions[i] = l.answer(a, a.N)
-			refused = !decisions[i].Allowed
 		}
 	}
 	return decisions, nil

@@ -79,7 +79,7 @@ func TestALookTakesNothingAndIsRefusedWhenNothingIsLeft(t *testing.T) {
 // lookTest wants a limiter on which wait passes time.
 func lookTest(t *testing.T, l ratelimit.Limiter, wait func(time.Duration)) {
 	t.Helper()
-	p := policy(t, "p", "10/s", 2)
+	p := policy(t, "p", "1/s", 2)
 	for range 10 {
 		if d := take(t, l, p, "a", 0); !d.Allowed || d.Remaining != 2 || d.ResetAfter != 0 {
 			t.Fatalf("a look at a full bucket: %+v", d)
@@ -91,7 +91,7 @@ func lookTest(t *testing.T, l ratelimit.Limiter, wait func(time.Duration)) {
 	}
 	take(t, l, p, "a", 1)
 	d := take(t, l, p, "a", 0)
-	if d.Allowed || d.Remaining != 0 || d.RetryAfter <= 0 || d.RetryAfter > 100*time.Millisecond {
+	if d.Allowed || d.Remaining != 0 || d.RetryAfter <= 0 || d.RetryAfter > time.Second {
 		t.Errorf("a look at nothing: %+v", d)
 	}
 	wait(d.RetryAfter)
@@ -184,7 +184,7 @@ func takeAllTest(t *testing.T, l ratelimit.Limiter) {
 	}
 	for range 10 {
 		d = ask()
-		if !d[0].Allowed || !d[1].Allowed || d[2].Allowed || d[0].Remaining != 4 || d[2].RetryAfter < 59*time.Minute {
+		if !d[0].Allowed || !d[1].Allowed || d[2].Allowed || d[2].RetryAfter < 59*time.Minute {
 			t.Fatalf("the second policy is spent: %+v", d)
 		}
 	}

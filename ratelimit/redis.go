@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-redis/redis_rate/v10"
 	"github.com/redis/go-redis/v9"
@@ -17,7 +20,16 @@ import (
 // It has no time limit of its own and fails when Redis does: see [Failover].
 type Redis struct {
 	limiter *redis_rate.Limiter
+	// refused remembers, by the hash of their first key, questions of which one
+	// was refused after another was granted. They are asked one by one the next
+	// time, so that a caller that keeps coming costs Redis one script and not
+	// three. It is a guess that costs nothing when it is wrong.
+	refused [refusedSlots]atomic.Uint64
+	seed    maphash.Seed
 }
+
+// refusedSlots is for how many sets of questions Redis remembers a refusal.
+const refusedSlots = 4096
 
 var _ Limiter = (*Redis)(nil)
 
@@ -26,10 +38,11 @@ var _ Limiter = (*Redis)(nil)
 // requests that run at the same time share pipelines, which costs Redis and the
 // gateway the least; a question given up early then costs nothing more, while
 // on other clients it holds a goroutine until the client's own time limits end
-// it. A client that repeats a command whose answer was lost (MaxRetries) can
-// charge a caller for it more than once.
+// it. Those limits also say how long a connection that was lost silently holds
+// up what comes after it. A client that repeats a command whose answer was lost
+// (MaxRetries) can charge a caller for it more than once.
 func NewRedis(client redis.UniversalClient) *Redis {
-	return &Redis{limiter: redis_rate.NewLimiter(newScripts(client))}
+	return &Redis{limiter: redis_rate.NewLimiter(newScripts(client)), seed: maphash.MakeSeed()}
 }
 
 // Take implements [Limiter].
@@ -40,63 +53,86 @@ func (l *Redis) Take(ctx context.Context, p Policy, c Caller, n int) (Decision, 
 	return l.ask(ctx, Ask{p, c, n})
 }
 
-// TakeAll implements [Limiter]. It asks all questions at once, and gives back
-// what was taken when one is refused.
+// TakeAll implements [Limiter]. It asks all questions in one round trip, and
+// gives back what was taken when one is refused. What is given back to a bucket
+// that was full stays missing for as long as it takes to fill, because the
+// script never writes a time that is past.
 func (l *Redis) TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error) {
 	for _, a := range asks {
 		if err := a.Policy.check(a.N); err != nil {
 			return nil, err
 		}
 	}
-	decisions, err := l.together(ctx, asks)
+	if len(asks) == 0 {
+		return nil, nil
+	}
+	hash := maphash.String(l.seed, asks[0].Policy.Key(asks[0].Caller)) | 1 // zero is nobody's
+	before := &l.refused[hash/2%refusedSlots]
+	guessRefusal := before.Load() == hash
+
+	decisions := make([]Decision, len(asks))
+	for i, a := range asks {
+		decisions[i] = unlimited(a.Policy)
+	}
+	var err error
+	if guessRefusal {
+		err = l.oneByOne(ctx, asks, decisions)
+	} else {
+		err = l.together(ctx, asks, decisions)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var back []Ask
-	refused := false
-	for i, a := range asks {
-		if !decisions[i].Allowed {
-			refused = true
-		} else if a.N > 0 && !a.Policy.Rate.IsOff() {
-			back = append(back, Ask{a.Policy, a.Caller, -a.N})
+	if allowed(decisions) {
+		if guessRefusal {
+			before.Store(0)
 		}
-	}
-	if !refused || len(back) == 0 {
 		return decisions, nil
 	}
-	returned, err := l.together(ctx, back)
-	if err != nil {
-		return nil, err
-	}
+	var taken []Ask
 	for i, a := range asks {
-		if len(returned) > 0 && decisions[i].Allowed && a.N > 0 && !a.Policy.Rate.IsOff() {
-			decisions[i], returned = returned[0], returned[1:]
+		if d := decisions[i]; d.Allowed && d.Limit > 0 && a.N > 0 {
+			taken = append(taken, Ask{a.Policy, a.Caller, -a.N})
+		}
+	}
+	if len(taken) > 0 {
+		before.Store(hash)
+		if err := l.together(ctx, taken, make([]Decision, len(taken))); err != nil {
+			return nil, err
 		}
 	}
 	return decisions, nil
 }
 
-// together asks all questions at once: the last in this goroutine, since most
-// often there are but two.
-func (l *Redis) together(ctx context.Context, asks []Ask) ([]Decision, error) {
-	decisions := make([]Decision, len(asks))
-	errs := make([]error, len(asks))
-	var others sync.WaitGroup
+func allowed(decisions []Decision) bool {
+	return !slices.ContainsFunc(decisions, func(d Decision) bool { return !d.Allowed })
+}
+
+// oneByOne asks until one question is refused.
+func (l *Redis) oneByOne(ctx context.Context, asks []Ask, decisions []Decision) (err error) {
 	for i, a := range asks {
-		if i == len(asks)-1 {
-			decisions[i], errs[i] = l.ask(ctx, a)
-			break
+		if decisions[i], err = l.ask(ctx, a); err != nil || !decisions[i].Allowed {
+			return err
 		}
+	}
+	return nil
+}
+
+// together asks all questions at once, the last in this goroutine.
+func (l *Redis) together(ctx context.Context, asks []Ask, decisions []Decision) error {
+	errs := make([]error, len(asks))
+	last := len(asks) - 1
+	var others sync.WaitGroup
+	for i, a := range asks[:last] {
 		others.Go(func() { decisions[i], errs[i] = l.ask(ctx, a) })
 	}
+	decisions[last], errs[last] = l.ask(ctx, asks[last])
 	others.Wait()
-	return decisions, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // ask asks one question that was checked. An N below zero gives back what was
-// taken; the script's arithmetic allows it, and the bucket never gets more than
-// full. (One that is full but for less than what is given back keeps lacking
-// that: the script writes no time that is past.)
+// taken: the script's arithmetic allows it, and no bucket gets more than full.
 func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
 	p := a.Policy
 	if p.Rate.IsOff() {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -83,9 +84,12 @@ func (s *redisServer) signal(sig os.Signal) {
 	}
 }
 
-// client returns a plain client.
+// client returns a plain client, with short time limits of its own so that it
+// can be closed while the server is away.
 func (s *redisServer) client() *redis.Client {
-	c := redis.NewClient(&redis.Options{Addr: s.addr})
+	c := redis.NewClient(&redis.Options{
+		Addr: s.addr, DialerRetries: 1, MaxRetries: 1, DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
+	})
 	s.tb.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -41,7 +41,7 @@ func (t *Throttle) Charge(ctx context.Context, r *http.Request, h http.Header, p
 	if err != nil {
 		return undecided(err)
 	}
-	t.observe(d, OutcomeAllowed)
+	t.observe(d)
 	SetHeaders(h, d)
 	return d.Err()
 }
@@ -61,14 +61,13 @@ func (t *Throttle) Handler(p Policy, next http.Handler) (http.Handler, error) {
 	}), nil
 }
 
-// observe reports d, as passed when it allows and passed is not empty.
-func (t *Throttle) observe(d Decision, passed Outcome) {
+func (t *Throttle) observe(d Decision) {
 	switch {
 	case d.Policy.Rate.IsOff():
-	case !d.Allowed:
+	case d.Allowed:
+		t.observer.Decided(d.Policy.Name, OutcomeAllowed)
+	default:
 		t.observer.Decided(d.Policy.Name, OutcomeRefused)
-	case passed != "":
-		t.observer.Decided(d.Policy.Name, passed)
 	}
 }
 
@@ -104,7 +103,8 @@ func (t *Throttle) Gate(requests, failures Policy) (*Gate, error) {
 // Admit decides about r before anything else is done for it: refused when the
 // failures of its caller are spent, and then nothing is charged, or else when
 // its requests are. It returns and sets what [Throttle.Charge] does; the header
-// fields tell about both policies. With Redis both questions share a round trip.
+// fields tell about both policies, and on a refusal about the one that refuses.
+// With Redis both questions share a round trip.
 func (g *Gate) Admit(r *http.Request, h http.Header) error {
 	t := g.throttle
 	c := t.callers.Caller(r)
@@ -113,14 +113,19 @@ func (g *Gate) Admit(r *http.Request, h http.Header) error {
 		return undecided(err)
 	}
 	failures, requests := d[0], d[1]
-	if !failures.Allowed {
-		t.observe(failures, "")
-		SetHeaders(h, requests, failures)
+	switch {
+	case !failures.Allowed:
+		t.observe(failures)
+		SetHeaders(h, failures)
 		return failures.Err()
+	case !requests.Allowed:
+		t.observe(requests)
+		SetHeaders(h, requests)
+		return requests.Err()
 	}
-	t.observe(requests, OutcomeAllowed)
+	t.observe(requests)
 	SetHeaders(h, requests, failures)
-	return requests.Err()
+	return nil
 }
 
 // Failed charges a failure of r to its caller: call it once the request has
@@ -133,5 +138,5 @@ func (g *Gate) Failed(r *http.Request) {
 	if err != nil {
 		return // the request is answered already; Admit meets the same error on the next one
 	}
-	t.observe(d, OutcomeAllowed)
+	t.observe(d)
 }

@@ -66,13 +66,13 @@ func WithTimeLimit(d time.Duration) ClientOption {
 
 // WithMaxAnswer bounds an answer, in bytes after decompression. A call whose
 // answer is larger fails with [ErrAnswerTooLarge]. Zero or less means
-// [DefaultMaxAnswer], which is the default.
+// [DefaultMaxAnswer], which is the default; more than 1 GiB means 1 GiB.
 func WithMaxAnswer(n int64) ClientOption {
 	return func(cl *Client) {
 		if n <= 0 {
 			n = DefaultMaxAnswer
 		}
-		cl.maxAnswer = n
+		cl.maxAnswer = min(n, maxBytes)
 	}
 }
 

@@ -44,7 +44,7 @@ type (
 // service is what gorilla/rpc calls.
 type service struct{}
 
-// Call runs the call of the exchange. It fails never: the exchange has the answer,
+// Call runs the call of the exchange. It never fails: the exchange has the answer,
 // a fault or not.
 func (service) Call(_ *http.Request, args *serviceArgs, _ *serviceReply) error {
 	args.x.run()
@@ -73,6 +73,11 @@ type exchange struct {
 	call    *Call
 	err     error // why there is no call
 	begun   time.Time
+
+	// Parts that would be allocations of their own.
+	ctx    callContext
+	raw    boundedReader
+	length [1]string
 }
 
 var (
@@ -119,23 +124,28 @@ func (x *exchange) WriteError(_ http.ResponseWriter, _ int, err error) { x.refus
 
 // run makes the answer of the call.
 func (x *exchange) run() {
-	ctx := context.WithValue(x.r.Context(), requestKey{}, x.r)
-	if x.call.Method == multicallName {
+	x.ctx = callContext{Context: x.r.Context(), request: x.r}
+	ctx, call := &x.ctx, x.call
+	if call.Method == multicallName {
 		x.runMulticall(ctx)
 		return
 	}
-	info, begun := x.info(x.call.Method), x.begun
-	result, err := x.one(ctx, info, x.call)
+	info := x.info(call.Method)
+	result, err := x.one(ctx, info, call)
 	if err == nil {
-		err = x.encode(ctx, x.call.Method, result)
+		err = x.encode(ctx, call.Method, result)
 	}
-	x.tell(ctx, info, err, begun)
+	x.tell(ctx, info, err, x.begun)
 	if err != nil {
-		x.fault(x.faultOf(ctx, info.Method, err))
+		x.fault(x.faultOf(ctx, call.Method, err))
 	}
 }
 
+// info describes a call to those who want to know of it, if there are any.
 func (x *exchange) info(method string) *CallInfo {
+	if x.before == nil && x.after == nil {
+		return nil
+	}
 	_, known := x.methods[method]
 	return &CallInfo{Method: method, Known: known, Request: x.r, Header: x.w.Header()}
 }

@@ -48,6 +48,10 @@ func (p *plan) decodeSlice(t *tape, i uint32, v reflect.Value) *DecodeError {
 		}
 		return mismatch(n, p.typ)
 	}
+	if p.typ == typeAnyList {
+		v.Set(reflect.ValueOf(t.value(i)))
+		return nil
+	}
 	list := reflect.MakeSlice(p.typ, int(n.bits), int(n.bits))
 	if err := p.decodeElements(t, i, list); err != nil {
 		return err
@@ -82,7 +86,7 @@ func (p *plan) decodeElements(t *tape, i uint32, list reflect.Value) *DecodeErro
 	return nil
 }
 
-// isEmptyStruct tells whether a value has no members. An empty array is one:
+// isStruct tells whether a value can be read as a struct. An empty array can:
 // php's xmlrpc extension sends that for an empty map.
 func isStruct(n *node) bool {
 	return n.kind == kindStruct || n.kind == kindArray && n.bits == 0
@@ -95,6 +99,10 @@ func (p *plan) decodeMap(t *tape, i uint32, v reflect.Value) *DecodeError {
 			return nil
 		}
 		return mismatch(n, p.typ)
+	}
+	if p.typ == typeAnyMap && n.kind == kindStruct {
+		v.Set(reflect.ValueOf(t.value(i)))
+		return nil
 	}
 	m := reflect.MakeMapWithSize(p.typ, int(n.bits))
 	keyType := p.typ.Key()
@@ -147,8 +155,8 @@ func (p *plan) decodeStruct(t *tape, i uint32, v reflect.Value) *DecodeError {
 
 // in returns the field of v, making the embedded structs on the way to it.
 func (f *field) in(v reflect.Value) reflect.Value {
-	if len(f.index) == 1 {
-		return v.Field(f.index[0])
+	if f.direct >= 0 {
+		return v.Field(f.direct)
 	}
 	for depth, k := range f.index {
 		if depth > 0 && v.Kind() == reflect.Pointer {

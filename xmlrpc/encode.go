@@ -3,6 +3,7 @@ package xmlrpc
 import (
 	"io"
 	"math"
+	"strconv"
 	"sync"
 )
 
@@ -13,30 +14,29 @@ const declaration = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 // Marshal returns a value as one <value> element, without an XML declaration.
 // [AppendCall] and [AppendResponse] write whole documents.
 func Marshal(value any, opts ...EncodeOption) ([]byte, error) {
-	return write(nil, opts, func(e *encoder) error { return e.element(value) })
+	return write(nil, opts, func(e *encoder, b []byte) ([]byte, error) { return e.element(b, value) })
 }
 
 // AppendCall appends a methodCall to dst. A method name that the specification
 // does not allow, and a value that cannot be written, are an *[EncodeError], and
 // dst is returned as it was.
 func AppendCall(dst []byte, method string, params []any, opts ...EncodeOption) ([]byte, error) {
-	return write(dst, opts, func(e *encoder) error { return e.call(method, params) })
+	return write(dst, opts, func(e *encoder, b []byte) ([]byte, error) { return e.call(b, method, params) })
 }
 
 // AppendResponse appends a methodResponse with result as its one value to dst.
 // A result that cannot be written is an *[EncodeError], and dst is returned as
 // it was.
 func AppendResponse(dst []byte, result any, opts ...EncodeOption) ([]byte, error) {
-	return write(dst, opts, func(e *encoder) error { return e.response(result) })
+	return write(dst, opts, func(e *encoder, b []byte) ([]byte, error) { return e.response(b, result) })
 }
 
 // AppendFault appends a methodResponse with a fault to dst: a struct of exactly
 // faultCode and faultString (rule 11 of captures/clients). A code beyond 32 bits
 // becomes -32500. What XML forbids in text is replaced.
 func AppendFault(dst []byte, code int, text string) []byte {
-	e := encoder{buf: dst}
-	e.fault(code, text)
-	return e.buf
+	var e encoder
+	return e.fault(dst, code, text)
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
@@ -46,38 +46,31 @@ const keepBuffer = 4 << 20
 
 // write runs one encoder. Where dst has no room it writes into a kept buffer
 // first, so that dst grows once and to the right size.
-func write(dst []byte, opts []EncodeOption, body func(*encoder) error) ([]byte, error) {
+func write(dst []byte, opts []EncodeOption, body func(*encoder, []byte) ([]byte, error)) ([]byte, error) {
 	e := encoders.Get().(*encoder)
-	defer func() {
-		if cap(e.buf) > keepBuffer {
-			e.buf = nil
-		}
-		encoders.Put(e)
-	}()
+	defer encoders.Put(e)
 	e.begin(opts)
-	own := e.buf[:0]
-	direct := cap(dst)-len(dst) >= 512
-	if direct {
-		e.buf = dst
-	} else {
-		e.buf = own
-	}
-	err := body(e)
-	out := dst
-	if direct {
-		if err == nil {
-			out = e.buf
+	if cap(dst)-len(dst) >= 512 {
+		out, err := body(e, dst)
+		if err != nil {
+			return dst, err
 		}
-		e.buf = own
-	} else if err == nil {
-		out = append(dst, e.buf...)
+		return out, nil
 	}
-	return out, err
+	buf, err := body(e, e.kept[:0])
+	if err == nil {
+		dst = append(dst, buf...)
+	}
+	if e.kept = buf; cap(buf) > keepBuffer {
+		e.kept = nil
+	}
+	return dst, err
 }
 
-// encoder writes documents at the end of buf.
+// encoder writes values. Its methods append to the buffer they are given and
+// return it, also with an error; a buffer in a field would cost the garbage
+// collector's write barrier at every value.
 type encoder struct {
-	buf     []byte
 	options encodeOptions
 	// depth counts arrays and structs, steps pointers and marshalers.
 	depth, steps int
@@ -87,6 +80,7 @@ type encoder struct {
 	// refused is set by text that the policy for forbidden characters refuses.
 	refused bool
 	pairs   []pair
+	kept    []byte
 	// out takes the buffer whenever it is full, if there is an out.
 	out io.Writer
 }
@@ -103,76 +97,72 @@ func (e *encoder) begin(opts []EncodeOption) {
 		opt(&e.options)
 	}
 	e.depth, e.steps, e.absent, e.refused, e.out = 0, 0, false, false, nil
+	e.pairs = e.pairs[:0]
 }
 
-func (e *encoder) add(text string) { e.buf = append(e.buf, text...) }
-
-func (e *encoder) call(method string, params []any) error {
+func (e *encoder) call(b []byte, method string, params []any) ([]byte, error) {
 	if reason := checkMethodName(method); reason != "" {
-		return &EncodeError{reason: reason}
+		return b, &EncodeError{reason: reason}
 	}
-	e.add(declaration)
-	e.add("<methodCall><methodName>")
-	e.add(method)
-	e.add("</methodName><params>")
+	b = append(b, declaration+"<methodCall><methodName>"...)
+	b = append(b, method...)
+	b = append(b, "</methodName><params>"...)
+	var err error
 	for i, param := range params {
-		e.add("<param>")
-		if err := e.element(param); err != nil {
-			return encodeErrorAt(err, "params["+itoa(i)+"]")
+		b = append(b, "<param>"...)
+		if b, err = e.element(b, param); err != nil {
+			return b, encodeErrorAt(err, "params["+itoa(i)+"]")
 		}
-		e.add("</param>")
+		b = append(b, "</param>"...)
 	}
-	e.add("</params></methodCall>\n")
-	return nil
+	return append(b, "</params></methodCall>\n"...), nil
 }
 
-func (e *encoder) response(result any) error {
-	e.add(declaration)
-	e.add("<methodResponse><params><param>")
-	if err := e.element(result); err != nil {
-		return encodeErrorAt(err, "result")
+func (e *encoder) response(b []byte, result any) ([]byte, error) {
+	b = append(b, declaration+"<methodResponse><params><param>"...)
+	b, err := e.element(b, result)
+	if err != nil {
+		return b, encodeErrorAt(err, "result")
 	}
-	e.add("</param></params></methodResponse>\n")
-	return nil
+	return append(b, "</param></params></methodResponse>\n"...), nil
 }
 
-func (e *encoder) fault(code int, text string) {
+func (e *encoder) fault(b []byte, code int, text string) []byte {
 	if code < math.MinInt32 || code > math.MaxInt32 {
 		code = CodeApplicationError
 	}
-	e.add(declaration)
-	e.add("<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>")
-	e.add(itoa(code))
-	e.add("</int></value></member><member><name>faultString</name>")
-	e.str(text)
-	e.add("</member></struct></value></fault></methodResponse>\n")
+	b = append(b, declaration+"<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>"...)
+	b = strconv.AppendInt(b, int64(code), 10)
+	b = append(b, "</int></value></member><member><name>faultString</name>"...)
+	b = e.str(b, text)
+	return append(b, "</member></struct></value></fault></methodResponse>\n"...)
 }
 
 // element writes a value that cannot be left out: a param, the result, an
 // element of an array. What has no value is an empty string there to receivers
 // without nil, as several recorded clients send it themselves.
-func (e *encoder) element(v any) error {
-	if err := e.value(v); err != nil {
-		return err
+func (e *encoder) element(b []byte, v any) ([]byte, error) {
+	b, err := e.value(b, v)
+	if err != nil {
+		return b, err
 	}
-	e.standIn()
-	return nil
+	return e.standIn(b), nil
 }
 
-func (e *encoder) standIn() {
+func (e *encoder) standIn(b []byte) []byte {
 	if e.absent {
 		e.absent = false
-		e.str("")
+		return e.str(b, "")
 	}
+	return b
 }
 
 // flush hands the buffer on when it has grown. It is called only between values,
 // where nothing in the buffer is taken back any more.
-func (e *encoder) flush(atLeast int) error {
-	if e.out == nil || len(e.buf) < atLeast {
-		return nil
+func (e *encoder) flush(b []byte, atLeast int) ([]byte, error) {
+	if e.out == nil || len(b) < atLeast {
+		return b, nil
 	}
-	_, err := e.out.Write(e.buf)
-	e.buf = e.buf[:0]
-	return err
+	_, err := e.out.Write(b)
+	return b[:0], err
 }

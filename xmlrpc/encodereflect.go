@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-type encodeFunc = func(e *encoder, v reflect.Value) error
+type encodeFunc = func(e *encoder, b []byte, v reflect.Value) ([]byte, error)
 
 // encoderOf chooses how a type is written. Interfaces that a type implements
 // come before its kind.
@@ -18,13 +18,16 @@ func encoderOf(p *plan) encodeFunc {
 	ptr := reflect.PointerTo(typ)
 	switch {
 	case typ == typeDateTime:
-		return func(e *encoder, v reflect.Value) error { return e.dateTime(*addressOf[DateTime](v)) }
+		return func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return appendDateTime(b, *addressOf[DateTime](v))
+		}
 	case typ == typeTime:
-		return func(e *encoder, v reflect.Value) error { return e.dateTime(DateTimeOf(*addressOf[time.Time](v))) }
+		return func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return appendDateTime(b, DateTimeOf(*addressOf[time.Time](v)))
+		}
 	case typ == typeBigInt:
-		return func(e *encoder, v reflect.Value) error {
-			e.bigInteger(addressOf[big.Int](v))
-			return nil
+		return func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return e.bigInteger(b, addressOf[big.Int](v)), nil
 		}
 	case typ.Kind() == reflect.Interface:
 		return encodeInterface
@@ -38,33 +41,33 @@ func encoderOf(p *plan) encodeFunc {
 	}
 	switch typ.Kind() {
 	case reflect.String:
-		return func(e *encoder, v reflect.Value) error {
-			e.str(v.String())
-			return e.checkRefused()
+		return func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return e.checked(e.str(b, v.String()))
 		}
 	case reflect.Bool:
-		return func(e *encoder, v reflect.Value) error {
-			e.boolean(v.Bool())
-			return nil
+		return func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return appendBoolean(b, v.Bool()), nil
 		}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return func(e *encoder, v reflect.Value) error {
-			e.integer(v.Int())
-			return nil
+		return func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return e.integer(b, v.Int()), nil
 		}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return func(e *encoder, v reflect.Value) error {
-			e.unsigned(v.Uint())
-			return nil
+		return func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return e.unsigned(b, v.Uint()), nil
 		}
 	case reflect.Float32, reflect.Float64:
 		bits := typ.Bits()
-		return func(e *encoder, v reflect.Value) error { return e.double(v.Float(), bits) }
+		return func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+			return appendDouble(b, v.Float(), bits)
+		}
 	case reflect.Slice, reflect.Array:
 		if typ.Elem().Kind() == reflect.Uint8 {
-			return func(e *encoder, v reflect.Value) error {
-				e.base64(v.Bytes())
-				return nil
+			return func(_ *encoder, b []byte, v reflect.Value) ([]byte, error) {
+				if v.Kind() == reflect.Array {
+					v = address(v).Elem()
+				}
+				return appendBase64(b, v.Bytes()), nil
 			}
 		}
 		return p.encodeSequence
@@ -75,8 +78,8 @@ func encoderOf(p *plan) encodeFunc {
 	case reflect.Struct:
 		return p.encodeStruct
 	}
-	return func(*encoder, reflect.Value) error {
-		return &EncodeError{reason: "a value of type " + typ.String() + " cannot be written"}
+	return func(_ *encoder, b []byte, _ reflect.Value) ([]byte, error) {
+		return b, &EncodeError{reason: "a value of type " + typ.String() + " cannot be written"}
 	}
 }
 
@@ -92,108 +95,117 @@ func address(v reflect.Value) reflect.Value {
 
 func addressOf[T any](v reflect.Value) *T { return address(v).Interface().(*T) }
 
-// step counts pointers and marshalers inside each other, which a program can
+// maxSteps bounds pointers and marshalers inside each other, which a program can
 // tie into a circle that holds no array and no struct.
-func (e *encoder) step(body func() error) error {
-	const most = 1000
-	if e.steps == most {
-		return &EncodeError{reason: "more than " + itoa(most) + " pointers behind each other, perhaps in a circle"}
+const maxSteps = 1000
+
+func (e *encoder) step() error {
+	if e.steps == maxSteps {
+		return &EncodeError{reason: "more than " + itoa(maxSteps) + " pointers behind each other, perhaps in a circle"}
 	}
 	e.steps++
-	err := body()
+	return nil
+}
+
+func encodeInterface(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	if v.IsNil() {
+		return e.null(b), nil
+	}
+	return e.value(b, v.Elem().Interface())
+}
+
+func (p *plan) encodePointer(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	if v.IsNil() {
+		return e.null(b), nil
+	}
+	if err := e.step(); err != nil {
+		return b, err
+	}
+	b, err := p.elem.encode(e, b, v.Elem())
 	e.steps--
-	return err
+	return b, err
 }
 
-func encodeInterface(e *encoder, v reflect.Value) error {
-	if v.IsNil() {
-		e.null()
-		return nil
-	}
-	return e.value(v.Elem().Interface())
-}
-
-func (p *plan) encodePointer(e *encoder, v reflect.Value) error {
-	if v.IsNil() {
-		e.null()
-		return nil
-	}
-	return e.step(func() error { return p.elem.encode(e, v.Elem()) })
-}
-
-func encodeMarshaler(e *encoder, v reflect.Value) error {
+func encodeMarshaler(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
 	m, ok := v.Interface().(Marshaler)
 	if !ok {
 		m = address(v).Interface().(Marshaler)
 	}
 	value, err := m.MarshalXMLRPC()
 	if err != nil {
-		return &EncodeError{reason: "a " + v.Type().String() + " could not be written", cause: err}
+		return b, &EncodeError{reason: "a " + v.Type().String() + " could not be written", cause: err}
 	}
-	return e.step(func() error { return e.value(value) })
+	if err := e.step(); err != nil {
+		return b, err
+	}
+	b, err = e.value(b, value)
+	e.steps--
+	return b, err
 }
 
-func encodeText(e *encoder, v reflect.Value) error {
+func encodeText(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
 	m, ok := v.Interface().(encoding.TextMarshaler)
 	if !ok {
 		m = address(v).Interface().(encoding.TextMarshaler)
 	}
 	text, err := m.MarshalText()
 	if err != nil {
-		return &EncodeError{reason: "a " + v.Type().String() + " could not be written", cause: err}
+		return b, &EncodeError{reason: "a " + v.Type().String() + " could not be written", cause: err}
 	}
-	e.str(string(text))
-	return e.checkRefused()
+	return e.checked(e.str(b, string(text)))
 }
 
-func (p *plan) encodeSequence(e *encoder, v reflect.Value) error {
-	if err := e.enter(); err != nil {
-		return err
+func (p *plan) encodeSequence(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	err := e.enter()
+	if err != nil {
+		return b, err
 	}
-	e.add("<value><array><data>")
+	b = append(b, "<value><array><data>"...)
 	encode := p.elem.encode
 	for i := range v.Len() {
-		if err := encode(e, v.Index(i)); err != nil {
-			return encodeErrorAt(err, "["+itoa(i)+"]")
+		if b, err = encode(e, b, v.Index(i)); err != nil {
+			return b, encodeErrorAt(err, "["+itoa(i)+"]")
 		}
-		e.standIn()
-		if err := e.flush(streamBuffer); err != nil {
-			return err
+		b = e.standIn(b)
+		if b, err = e.flush(b, streamBuffer); err != nil {
+			return b, err
 		}
 	}
-	e.add("</data></array></value>")
 	e.depth--
-	return nil
+	return append(b, "</data></array></value>"...), nil
 }
 
-func (p *plan) encodeStruct(e *encoder, v reflect.Value) error {
-	if err := e.enter(); err != nil {
-		return err
+func (p *plan) encodeStruct(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	err := e.enter()
+	if err != nil {
+		return b, err
 	}
-	e.add("<value><struct>")
+	b = append(b, "<value><struct>"...)
 	for i := range p.fields {
 		f := &p.fields[i]
 		value, ok := f.of(v)
 		if !ok || f.omitEmpty && f.plan.empty(value) {
 			continue
 		}
-		start := len(e.buf)
-		e.buf = append(e.buf, f.head...)
-		if err := f.plan.encode(e, value); err != nil {
-			return encodeErrorAt(err, quoteName(f.name))
+		start := len(b)
+		b = append(b, f.head...)
+		if b, err = f.plan.encode(e, b, value); err != nil {
+			return b, encodeErrorAt(err, quoteName(f.name))
 		}
-		if err := e.endMember(start); err != nil {
-			return err
+		if b, err = e.endMember(b, start); err != nil {
+			return b, err
 		}
 	}
-	e.add("</struct></value>")
 	e.depth--
-	return nil
+	return append(b, "</struct></value>"...), nil
 }
 
 // of returns the field of v, and false if it is in an embedded struct that is
 // not there.
 func (f *field) of(v reflect.Value) (reflect.Value, bool) {
+	if f.direct >= 0 {
+		return v.Field(f.direct), true
+	}
 	for depth, k := range f.index {
 		if depth > 0 && v.Kind() == reflect.Pointer {
 			if v.IsNil() {
@@ -206,48 +218,57 @@ func (f *field) of(v reflect.Value) (reflect.Value, bool) {
 	return v, true
 }
 
-// encodeMap writes the members sorted by name.
-func (p *plan) encodeMap(e *encoder, v reflect.Value) error {
-	if err := e.enter(); err != nil {
-		return err
-	}
-	type entry struct {
-		name string
-		key  reflect.Value
-	}
+// entry is one member of a map of any type on the way to being sorted.
+type entry struct {
+	name string
+	key  reflect.Value
+}
+
+func entriesOf(v reflect.Value) ([]entry, error) {
 	entries := make([]entry, 0, v.Len())
 	for _, key := range v.MapKeys() {
 		name := key.String()
 		if m, ok := key.Interface().(encoding.TextMarshaler); ok {
 			text, err := m.MarshalText()
 			if err != nil {
-				return &EncodeError{reason: "a " + key.Type().String() + " could not be written", cause: err}
+				return nil, &EncodeError{reason: "a " + key.Type().String() + " could not be written", cause: err}
 			}
 			name = string(text)
 		}
 		entries = append(entries, entry{name, key})
 	}
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.name, b.name) })
-	e.add("<value><struct>")
+	return entries, nil
+}
+
+// encodeMap writes the members sorted by name.
+func (p *plan) encodeMap(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+	err := e.enter()
+	if err != nil {
+		return b, err
+	}
+	entries, err := entriesOf(v)
+	if err != nil {
+		return b, err
+	}
+	b = append(b, "<value><struct>"...)
 	value := reflect.New(p.typ.Elem()).Elem()
 	for _, entry := range entries {
 		value.Set(v.MapIndex(entry.key))
-		start := len(e.buf)
-		e.add("<member><name>")
-		e.text(entry.name)
-		e.add("</name>")
-		err := e.checkRefused()
+		start := len(b)
+		b = append(b, "<member><name>"...)
+		b = e.text(b, entry.name)
+		b, err = e.checked(append(b, "</name>"...))
 		if err == nil {
-			err = p.elem.encode(e, value)
+			b, err = p.elem.encode(e, b, value)
 		}
 		if err != nil {
-			return encodeErrorAt(err, quoteName(entry.name))
+			return b, encodeErrorAt(err, quoteName(entry.name))
 		}
-		if err := e.endMember(start); err != nil {
-			return err
+		if b, err = e.endMember(b, start); err != nil {
+			return b, err
 		}
 	}
-	e.add("</struct></value>")
 	e.depth--
-	return nil
+	return append(b, "</struct></value>"...), nil
 }

@@ -1,169 +1,159 @@
 package xmlrpc
 
 import (
+	"encoding/base64"
 	"math"
 	"math/big"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"encoding/base64"
-	"reflect"
 )
 
 // value writes a value. The forms that reading gives are written without
 // reflection.
-func (e *encoder) value(v any) error {
+func (e *encoder) value(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
-		e.null()
+		return e.null(b), nil
 	case string:
-		e.str(v)
-		return e.checkRefused()
+		return e.checked(e.str(b, v))
 	case int:
-		e.integer(int64(v))
+		return e.integer(b, int64(v)), nil
 	case int64:
 		// What came as i8 goes back as i8, to a receiver that knows i8.
 		if e.options.features.I8 {
-			e.eight(v)
-		} else {
-			e.integer(v)
+			return appendI8(b, v), nil
 		}
+		return e.integer(b, v), nil
 	case bool:
-		e.boolean(v)
+		return appendBoolean(b, v), nil
 	case float64:
-		return e.double(v, 64)
+		return appendDouble(b, v, 64)
 	case []byte:
-		e.base64(v)
+		return appendBase64(b, v), nil
 	case DateTime:
-		return e.dateTime(v)
+		return appendDateTime(b, v)
 	case time.Time:
-		return e.dateTime(DateTimeOf(v))
+		return appendDateTime(b, DateTimeOf(v))
 	case []any:
-		return e.list(v)
+		return e.list(b, v)
 	case map[string]any:
-		return e.object(v)
-	default:
-		return e.reflected(reflect.ValueOf(v))
+		return e.object(b, v)
 	}
-	return nil
+	return e.reflected(b, reflect.ValueOf(v))
 }
 
 // reflected writes a value of any type. Structs and arrays are copied first, so
 // that all inside them has an address and is reached without another copy.
-func (e *encoder) reflected(v reflect.Value) error {
+func (e *encoder) reflected(b []byte, v reflect.Value) ([]byte, error) {
 	if k := v.Kind(); (k == reflect.Struct || k == reflect.Array) && !v.CanAddr() {
 		c := reflect.New(v.Type()).Elem()
 		c.Set(v)
 		v = c
 	}
-	return planOf(v.Type()).encode(e, v)
+	return planOf(v.Type()).encode(e, b, v)
 }
 
-func (e *encoder) null() {
+func (e *encoder) null(b []byte) []byte {
 	if e.options.features.Nil {
-		e.add("<value><nil/></value>")
-	} else {
-		e.absent = true
+		return append(b, "<value><nil/></value>"...)
 	}
+	e.absent = true
+	return b
 }
 
-func (e *encoder) str(s string) {
-	e.add("<value><string>")
-	e.text(s)
-	e.add("</string></value>")
+func (e *encoder) str(b []byte, s string) []byte {
+	b = append(b, "<value><string>"...)
+	b = e.text(b, s)
+	return append(b, "</string></value>"...)
 }
 
-func (e *encoder) checkRefused() error {
+// checked returns the error of text that the policy refuses.
+func (e *encoder) checked(b []byte) ([]byte, error) {
 	if !e.refused {
-		return nil
+		return b, nil
 	}
 	e.refused = false
-	return &EncodeError{reason: "the text holds a character that XML forbids"}
+	return b, &EncodeError{reason: "the text holds a character that XML forbids"}
 }
 
 // integer writes numbers past 32 bits as i8 or as strings (rule 8 of captures/clients).
-func (e *encoder) integer(n int64) {
+func (e *encoder) integer(b []byte, n int64) []byte {
 	switch {
 	case n == int64(int32(n)):
-		e.add("<value><int>")
-		e.buf = strconv.AppendInt(e.buf, n, 10)
-		e.add("</int></value>")
+		b = append(b, "<value><int>"...)
+		b = strconv.AppendInt(b, n, 10)
+		return append(b, "</int></value>"...)
 	case e.options.features.I8:
-		e.eight(n)
-	default:
-		e.add("<value><string>")
-		e.buf = strconv.AppendInt(e.buf, n, 10)
-		e.add("</string></value>")
+		return appendI8(b, n)
 	}
+	b = append(b, "<value><string>"...)
+	b = strconv.AppendInt(b, n, 10)
+	return append(b, "</string></value>"...)
 }
 
-func (e *encoder) eight(n int64) {
-	e.add("<value><i8>")
-	e.buf = strconv.AppendInt(e.buf, n, 10)
-	e.add("</i8></value>")
+func appendI8(b []byte, n int64) []byte {
+	b = append(b, "<value><i8>"...)
+	b = strconv.AppendInt(b, n, 10)
+	return append(b, "</i8></value>"...)
 }
 
-func (e *encoder) unsigned(n uint64) {
+func (e *encoder) unsigned(b []byte, n uint64) []byte {
 	if n <= math.MaxInt64 {
-		e.integer(int64(n))
-		return
+		return e.integer(b, int64(n))
 	}
-	e.add("<value><string>")
-	e.buf = strconv.AppendUint(e.buf, n, 10)
-	e.add("</string></value>")
-}
-
-func (e *encoder) boolean(b bool) {
-	if b {
-		e.add("<value><boolean>1</boolean></value>")
-	} else {
-		e.add("<value><boolean>0</boolean></value>")
-	}
-}
-
-// double writes the shortest digits that read back as the same number, without
-// an exponent and always with a point: the specification has no exponent.
-func (e *encoder) double(f float64, bits int) error {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return &EncodeError{reason: "XML-RPC has no number " + strconv.FormatFloat(f, 'g', -1, 64)}
-	}
-	e.add("<value><double>")
-	from := len(e.buf)
-	e.buf = strconv.AppendFloat(e.buf, f, 'f', -1, bits)
-	if !slices.Contains(e.buf[from:], '.') {
-		e.add(".0")
-	}
-	e.add("</double></value>")
-	return nil
-}
-
-func (e *encoder) dateTime(d DateTime) error {
-	if !d.writable() {
-		return &EncodeError{reason: "the year has more than four digits"}
-	}
-	e.add("<value><dateTime.iso8601>")
-	e.buf = d.appendWire(e.buf)
-	e.add("</dateTime.iso8601></value>")
-	return nil
-}
-
-func (e *encoder) base64(b []byte) {
-	e.add("<value><base64>")
-	e.buf = base64.StdEncoding.AppendEncode(e.buf, b)
-	e.add("</base64></value>")
+	b = append(b, "<value><string>"...)
+	b = strconv.AppendUint(b, n, 10)
+	return append(b, "</string></value>"...)
 }
 
 // bigInteger writes a number of any size, as a string where no type holds it.
-func (e *encoder) bigInteger(n *big.Int) {
+func (e *encoder) bigInteger(b []byte, n *big.Int) []byte {
 	if n.IsInt64() {
-		e.integer(n.Int64())
-		return
+		return e.integer(b, n.Int64())
 	}
-	e.add("<value><string>")
-	e.buf = n.Append(e.buf, 10)
-	e.add("</string></value>")
+	b = append(b, "<value><string>"...)
+	b = n.Append(b, 10)
+	return append(b, "</string></value>"...)
+}
+
+func appendBoolean(b []byte, v bool) []byte {
+	if v {
+		return append(b, "<value><boolean>1</boolean></value>"...)
+	}
+	return append(b, "<value><boolean>0</boolean></value>"...)
+}
+
+// appendDouble writes the shortest digits that read back as the same number,
+// without an exponent and always with a point: the specification has no exponent.
+func appendDouble(b []byte, f float64, bits int) ([]byte, error) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return b, &EncodeError{reason: "XML-RPC has no number " + strconv.FormatFloat(f, 'g', -1, 64)}
+	}
+	b = append(b, "<value><double>"...)
+	from := len(b)
+	b = strconv.AppendFloat(b, f, 'f', -1, bits)
+	if !slices.Contains(b[from:], '.') {
+		b = append(b, ".0"...)
+	}
+	return append(b, "</double></value>"...), nil
+}
+
+func appendDateTime(b []byte, d DateTime) ([]byte, error) {
+	if !d.writable() {
+		return b, &EncodeError{reason: "the year has more than four digits"}
+	}
+	b = append(b, "<value><dateTime.iso8601>"...)
+	b = d.appendWire(b)
+	return append(b, "</dateTime.iso8601></value>"...), nil
+}
+
+func appendBase64(b, data []byte) []byte {
+	b = append(b, "<value><base64>"...)
+	b = base64.StdEncoding.AppendEncode(b, data)
+	return append(b, "</base64></value>"...)
 }
 
 // enter counts one more array or struct. What our own reader would refuse for
@@ -176,74 +166,86 @@ func (e *encoder) enter() error {
 	return nil
 }
 
-func (e *encoder) list(list []any) error {
-	if err := e.enter(); err != nil {
-		return err
+func (e *encoder) list(b []byte, list []any) ([]byte, error) {
+	err := e.enter()
+	if err != nil {
+		return b, err
 	}
-	e.add("<value><array><data>")
+	b = append(b, "<value><array><data>"...)
 	for i, v := range list {
-		if err := e.element(v); err != nil {
-			return encodeErrorAt(err, "["+itoa(i)+"]")
+		if b, err = e.element(b, v); err != nil {
+			return b, encodeErrorAt(err, "["+itoa(i)+"]")
 		}
-		if err := e.flush(streamBuffer); err != nil {
-			return err
+		if b, err = e.flush(b, streamBuffer); err != nil {
+			return b, err
 		}
 	}
-	e.add("</data></array></value>")
 	e.depth--
-	return nil
+	return append(b, "</data></array></value>"...), nil
 }
 
 // object writes a map with its names sorted, so that the same map is always the
 // same document.
-func (e *encoder) object(m map[string]any) error {
-	if err := e.enter(); err != nil {
-		return err
+func (e *encoder) object(b []byte, m map[string]any) ([]byte, error) {
+	err := e.enter()
+	if err != nil {
+		return b, err
 	}
-	e.add("<value><struct>")
+	b = append(b, "<value><struct>"...)
 	first := len(e.pairs)
 	for name, v := range m {
 		e.pairs = append(e.pairs, pair{name, v})
 	}
 	own := e.pairs[first:]
-	slices.SortFunc(own, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+	sortPairs(own)
 	for i := range own {
-		if err := e.member(own[i].name, own[i].value); err != nil {
-			clear(own)
-			e.pairs = e.pairs[:first]
-			return err
+		if b, err = e.member(b, own[i].name, own[i].value); err != nil {
+			break
 		}
 	}
 	clear(own)
 	e.pairs = e.pairs[:first]
-	e.add("</struct></value>")
 	e.depth--
-	return nil
+	return append(b, "</struct></value>"...), err
 }
 
-func (e *encoder) member(name string, v any) error {
-	start := len(e.buf)
-	e.add("<member><name>")
-	e.text(name)
-	e.add("</name>")
-	err := e.checkRefused()
+// sortPairs sorts by name. Structs are small: up to some size the simplest way
+// is the fastest.
+func sortPairs(pairs []pair) {
+	if len(pairs) > 24 {
+		slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
+		return
+	}
+	for i := 1; i < len(pairs); i++ {
+		p := pairs[i]
+		k := i
+		for ; k > 0 && p.name < pairs[k-1].name; k-- {
+			pairs[k] = pairs[k-1]
+		}
+		pairs[k] = p
+	}
+}
+
+func (e *encoder) member(b []byte, name string, v any) ([]byte, error) {
+	start := len(b)
+	b = append(b, "<member><name>"...)
+	b = e.text(b, name)
+	b, err := e.checked(append(b, "</name>"...))
 	if err == nil {
-		err = e.value(v)
+		b, err = e.value(b, v)
 	}
 	if err != nil {
-		return encodeErrorAt(err, quoteName(name))
+		return b, encodeErrorAt(err, quoteName(name))
 	}
-	return e.endMember(start)
+	return e.endMember(b, start)
 }
 
 // endMember ends a member, or takes it back if its value has nothing to write:
 // then nothing has been written or flushed behind start but its head.
-func (e *encoder) endMember(start int) error {
+func (e *encoder) endMember(b []byte, start int) ([]byte, error) {
 	if e.absent {
 		e.absent = false
-		e.buf = e.buf[:start]
-		return nil
+		return b[:start], nil
 	}
-	e.add("</member>")
-	return e.flush(streamBuffer)
+	return e.flush(append(b, "</member>"...), streamBuffer)
 }

@@ -16,7 +16,7 @@ var plainText = func() (t [256]bool) {
 }()
 
 // text writes character data (rule 6 of captures/clients).
-func (e *encoder) text(s string) {
+func (e *encoder) text(b []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); {
 		c := s[i]
@@ -48,12 +48,12 @@ func (e *encoder) text(s string) {
 				e.refused = true
 			}
 		}
-		e.add(s[from:i])
-		e.add(with)
+		b = append(b, s[from:i]...)
+		b = append(b, with...)
 		i += size
 		from = i
 	}
-	e.add(s[from:])
+	return append(b, s[from:]...)
 }
 
 // shortQuote quotes a name from outside in ASCII, cut to a length that fits an

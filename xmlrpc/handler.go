@@ -150,18 +150,36 @@ func (h *handler) serveCall(w http.ResponseWriter, r *http.Request) {
 		x.refuse(err)
 		return
 	}
-	// gorilla/rpc looks for a codec by the Content-Type, and hands the request to
-	// it: what it gets is a copy with the one type that it knows, and with the
-	// exchange for a body.
-	prepared := new(http.Request)
-	*prepared = *r
-	prepared.Header = dispatchHeader
-	prepared.Body = x
-	h.dispatch.ServeHTTP(w, prepared)
+	// gorilla/rpc looks for a codec by the Content-Type and hands the request to
+	// it, with the exchange for a body. For other types than its one it gets a copy.
+	dispatched := r
+	if r.Header.Get("Content-Type") != dispatchContentType {
+		dispatched = new(http.Request)
+		*dispatched = *r
+		dispatched.Header = dispatchHeader
+	}
+	dispatched.Body = x
+	h.dispatch.ServeHTTP(w, dispatched)
 }
 
-// requestKey is the context's key of the *http.Request.
+// callContext is the request's context, in which the request can be found.
+type callContext struct {
+	context.Context
+	request *http.Request
+}
+
+var _ context.Context = (*callContext)(nil)
+
+// requestKey is the key of the *http.Request.
 type requestKey struct{}
+
+// Value returns the request for its key.
+func (c *callContext) Value(key any) any {
+	if key == (requestKey{}) {
+		return c.request
+	}
+	return c.Context.Value(key)
+}
 
 // RequestFromContext returns the HTTP request that a method serves, or nil when
 // the context is not that of a method. Its body has been read.

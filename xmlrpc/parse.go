@@ -2,7 +2,6 @@ package xmlrpc
 
 import (
 	"bytes"
-	"hash/maphash"
 	"slices"
 	"sync"
 )
@@ -19,8 +18,6 @@ type parser struct {
 	// members of a thousand bugs have the same few names.
 	names [256]span
 }
-
-var nameSeed = maphash.MakeSeed()
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
 
@@ -113,6 +110,9 @@ func (p *parser) closing() bool { return p.at(p.pos+1) == '/' }
 
 // open reads the start tag of the one element that may stand at pos.
 func (p *parser) open(want string) (tag span, empty, ok bool) {
+	if tag, ok = p.quickTag(want); ok {
+		return tag, false, true
+	}
 	at := p.pos
 	if p.closing() {
 		return tag, false, p.invalid(at, "the element "+want+" is missing")
@@ -126,11 +126,13 @@ func (p *parser) open(want string) (tag span, empty, ok bool) {
 
 // end reads up to the end tag of an element that may hold no more.
 func (p *parser) end(tag span) bool {
-	if !p.between() {
-		return false
-	}
-	if !p.closing() {
-		return p.invalid(p.pos, "one element too many")
+	if p.at(p.pos) != '<' || !p.closing() {
+		if !p.between() {
+			return false
+		}
+		if !p.closing() {
+			return p.invalid(p.pos, "one element too many")
+		}
 	}
 	return p.endTag(tag)
 }
@@ -144,7 +146,7 @@ func (p *parser) leaf(tag span, empty bool) bool {
 		return false
 	}
 	if !p.closing() {
-		return p.invalid(p.pos, "an element inside "+string(p.doc[tag.start:tag.end]))
+		return p.invalid(p.pos, "an element inside "+quoteName(string(p.doc[tag.start:tag.end])))
 	}
 	return p.endTag(tag)
 }
@@ -281,6 +283,11 @@ func (p *parser) value(depth int) bool {
 	if empty {
 		return p.plain(at, start)
 	}
+	if p.at(p.pos) == '<' {
+		if is, ok := p.quickScalar(); ok {
+			return p.scalar(at, is, start)
+		}
+	}
 	if next := p.at(p.pos + 1); p.at(p.pos) != '<' || next == '!' || next == '?' {
 		if !p.text() {
 			return false
@@ -300,15 +307,22 @@ func (p *parser) value(depth int) bool {
 
 // typed reads the element inside a value.
 func (p *parser) typed(at int, tag span, empty bool, depth int) bool {
-	switch name := p.doc[tag.start:tag.end]; string(name) {
+	name := p.doc[tag.start:tag.end]
+	switch string(name) {
 	case "struct":
 		return p.structure(at, tag, empty, depth)
 	case "array":
 		return p.array(at, tag, empty, depth)
-	default:
-		start := len(p.arena)
-		return p.leaf(tag, empty) && p.scalar(at, name, start)
 	}
+	is, ok := scalarTypes[string(name)]
+	if !ok {
+		is, ok = extensionType(name)
+	}
+	if !ok {
+		return p.invalid(at, "a value of an unknown type")
+	}
+	start := len(p.arena)
+	return p.leaf(tag, empty) && p.scalar(at, is, start)
 }
 
 func (p *parser) array(at int, tag span, empty bool, depth int) bool {
@@ -385,16 +399,18 @@ func (p *parser) structure(at int, tag span, empty bool, depth int) bool {
 // sender's name for the member.
 func (p *parser) memberName() bool {
 	at, start := p.pos, len(p.arena)
-	tag, empty, ok := p.open("name")
-	if !ok || !p.leaf(tag, empty) {
-		return false
+	if !p.quickName() {
+		tag, empty, ok := p.open("name")
+		if !ok || !p.leaf(tag, empty) {
+			return false
+		}
 	}
 	name := p.arena[start:]
 	if len(name) > p.limits.NameLength {
 		return p.invalid(at, "a name is longer than the limit")
 	}
 	where := span{uint32(start), uint32(len(p.arena))}
-	slot := &p.names[maphash.Bytes(nameSeed, name)%uint64(len(p.names))]
+	slot := &p.names[nameSlot(name)]
 	if bytes.Equal(p.arena[slot.start:slot.end], name) {
 		where, p.arena = *slot, p.arena[:start]
 	} else {
@@ -404,4 +420,14 @@ func (p *parser) memberName() bool {
 		kind: kindName, off: where.start, n: where.end - where.start, next: uint32(len(p.nodes) + 1),
 	})
 	return true
+}
+
+// nameSlot spreads names over the slots. Names that share one only cost a second
+// copy in the arena, which is never larger than the document.
+func nameSlot(name []byte) uint8 {
+	n := len(name)
+	if n == 0 {
+		return 0
+	}
+	return uint8(n)*67 + name[0]*31 + name[n/2]*7 + name[n-1]
 }

@@ -28,12 +28,10 @@ type Unmarshaler interface {
 // type and never change afterwards.
 type plan struct {
 	typ    reflect.Type
-	decode func(t *tape, i uint32, v reflect.Value) *DecodeError
-	encode func(e *encoder, v reflect.Value) error
+	decode decodeFunc
+	encode encodeFunc
 	// empty tells for omitempty whether a value is left out.
 	empty func(v reflect.Value) bool
-	// absent tells whether a value is one that XML-RPC without nil cannot say.
-	absent func(v reflect.Value) bool
 
 	elem   *plan            // of pointers, slices, arrays and maps
 	fields []field          // of structs, in the order of the type
@@ -44,6 +42,7 @@ type plan struct {
 type field struct {
 	name      string
 	index     []int
+	direct    int // the one index, or -1 for a field of an embedded struct
 	plan      *plan
 	omitEmpty bool
 	tagged    bool
@@ -73,6 +72,8 @@ var (
 	typeTime            = reflect.TypeFor[time.Time]()
 	typeDateTime        = reflect.TypeFor[DateTime]()
 	typeBigInt          = reflect.TypeFor[big.Int]()
+	typeAnyList         = reflect.TypeFor[[]any]()
+	typeAnyMap          = reflect.TypeFor[map[string]any]()
 	typeMarshaler       = reflect.TypeFor[Marshaler]()
 	typeUnmarshaler     = reflect.TypeFor[Unmarshaler]()
 	typeTextMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
@@ -86,7 +87,7 @@ func (b planner) plan(t reflect.Type) *plan {
 	if p, ok := b.made[t]; ok {
 		return p
 	}
-	p := &plan{typ: t, empty: reflect.Value.IsZero, absent: never}
+	p := &plan{typ: t, empty: reflect.Value.IsZero}
 	b.made[t] = p
 	switch t.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
@@ -96,17 +97,12 @@ func (b planner) plan(t reflect.Type) *plan {
 			b.fields(p)
 		}
 	}
-	switch t.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		p.absent = reflect.Value.IsNil
-	case reflect.Slice, reflect.Map:
+	if k := t.Kind(); k == reflect.Slice || k == reflect.Map {
 		p.empty = func(v reflect.Value) bool { return v.Len() == 0 }
 	}
 	p.decode, p.encode = decoderOf(p), encoderOf(p)
 	return p
 }
-
-func never(reflect.Value) bool { return false }
 
 // fields finds the members of a struct type: the exported fields, and those of
 // embedded structs as if they were its own. Of several with one name the least
@@ -132,9 +128,11 @@ func (b planner) fields(p *plan) {
 		f := &p.fields[i]
 		p.byName[f.name] = int32(i)
 		f.plan = b.plan(p.typ.FieldByIndex(f.index).Type)
-		e := encoder{buf: []byte("<member><name>")}
-		e.text(f.name)
-		f.head = append(e.buf, "</name>"...)
+		f.direct = -1
+		if len(f.index) == 1 {
+			f.direct = f.index[0]
+		}
+		f.head = append(new(encoder).text([]byte("<member><name>"), f.name), "</name>"...)
 	}
 }
 

@@ -21,11 +21,51 @@ func (p *parser) add(k kind, bits uint64, start, end int) {
 	})
 }
 
-// scalar adds a value of the type that name tells, from the text that was
-// collected from start on. White space around a number, a boolean or a date is
-// ignored; recorded clients indent there.
-func (p *parser) scalar(at int, name []byte, start int) bool {
-	if string(name) == "string" {
+// scalarType is what may stand inside a value and holds no other element.
+type scalarType uint8
+
+const (
+	scalarString scalarType = iota
+	scalarInt
+	scalarI8
+	scalarBoolean
+	scalarDouble
+	scalarDateTime
+	scalarBase64
+	scalarNil
+	scalarExNil
+	scalarExI1
+	scalarExI2
+	scalarExI8
+	scalarExBigInteger
+	scalarExBigDecimal
+)
+
+var scalarTypes = map[string]scalarType{
+	"string": scalarString, "int": scalarInt, "i4": scalarInt, "i8": scalarI8, "boolean": scalarBoolean,
+	"double": scalarDouble, "dateTime.iso8601": scalarDateTime, "base64": scalarBase64, "nil": scalarNil,
+}
+
+// extensionTypes are those of the Apache extensions without their prefix.
+// Serialised objects and embedded XML are not among them: they are never read.
+var extensionTypes = map[string]scalarType{
+	"nil": scalarExNil, "i1": scalarExI1, "i2": scalarExI2, "i8": scalarExI8, "float": scalarDouble,
+	"dateTime": scalarDateTime, "biginteger": scalarExBigInteger, "bigdecimal": scalarExBigDecimal,
+}
+
+// extensionType reads the name of an extension type. The prefix is not looked
+// up: phpxmlrpc sends ex: without declaring it.
+func extensionType(name []byte) (scalarType, bool) {
+	prefix, local, found := bytes.Cut(name, []byte(":"))
+	is, known := extensionTypes[string(local)]
+	return is, found && known && len(prefix) > 0
+}
+
+// scalar adds a value from the text that was collected from start on. White
+// space around a number, a boolean or a date is ignored; recorded clients
+// indent there.
+func (p *parser) scalar(at int, is scalarType, start int) bool {
+	if is == scalarString {
 		return p.plain(at, start)
 	}
 	if len(p.arena)-start > p.limits.StringLength {
@@ -38,62 +78,47 @@ func (p *parser) scalar(at int, name []byte, start int) bool {
 	for end > start && classes[p.arena[end-1]]&classSpace != 0 {
 		end--
 	}
-	text := p.arena[start:end]
-	switch string(name) {
-	case "int", "i4":
+	switch is {
+	case scalarInt:
 		return p.integer(at, start, end, 64, kindInt)
-	case "i8":
+	case scalarI8:
 		p.features.I8 = true
 		return p.integer(at, start, end, 64, kindI8)
-	case "boolean":
-		switch string(text) {
-		case "0", "false":
-			p.add(kindBoolean, 0, start, end)
-		case "1", "true":
-			p.add(kindBoolean, 1, start, end)
-		default:
-			return p.invalid(at, "a boolean that is neither 0 nor 1")
-		}
-		return true
-	case "double":
+	case scalarBoolean:
+		return p.boolean(at, start, end)
+	case scalarDouble:
 		return p.double(at, start, end)
-	case "dateTime.iso8601":
+	case scalarDateTime:
 		return p.dateTime(at, start, end)
-	case "base64":
+	case scalarBase64:
 		return p.base64(at, start, end)
-	case "nil":
+	case scalarNil:
 		p.features.Nil = true
 		return p.null(at, start, end)
+	case scalarExNil:
+		return p.null(at, start, end)
+	case scalarExI1:
+		return p.integer(at, start, end, 8, kindInt)
+	case scalarExI2:
+		return p.integer(at, start, end, 16, kindInt)
+	case scalarExI8:
+		return p.integer(at, start, end, 64, kindI8)
+	case scalarExBigInteger:
+		return p.big(at, start, end, kindBigInteger)
 	}
-	return p.extension(at, name, start, end)
+	return p.big(at, start, end, kindBigDecimal)
 }
 
-// extension reads the types of the Apache extensions. Their prefix is not looked
-// up: phpxmlrpc sends ex: without declaring it. Serialised objects and embedded
-// XML are never read.
-func (p *parser) extension(at int, name []byte, start, end int) bool {
-	prefix, local, found := bytes.Cut(name, []byte(":"))
-	if found && len(prefix) > 0 {
-		switch string(local) {
-		case "nil":
-			return p.null(at, start, end)
-		case "i1":
-			return p.integer(at, start, end, 8, kindInt)
-		case "i2":
-			return p.integer(at, start, end, 16, kindInt)
-		case "i8":
-			return p.integer(at, start, end, 64, kindI8)
-		case "float":
-			return p.double(at, start, end)
-		case "dateTime":
-			return p.dateTime(at, start, end)
-		case "biginteger":
-			return p.big(at, start, end, kindBigInteger)
-		case "bigdecimal":
-			return p.big(at, start, end, kindBigDecimal)
-		}
+func (p *parser) boolean(at, start, end int) bool {
+	switch string(p.arena[start:end]) {
+	case "0", "false":
+		p.add(kindBoolean, 0, start, end)
+	case "1", "true":
+		p.add(kindBoolean, 1, start, end)
+	default:
+		return p.invalid(at, "a boolean that is neither 0 nor 1")
 	}
-	return p.invalid(at, "a value of an unknown type")
+	return true
 }
 
 func (p *parser) null(at, start, end int) bool {

@@ -2,6 +2,7 @@ package xmlrpc
 
 import (
 	"bytes"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -224,7 +225,7 @@ func (s *scanner) declaration() bool {
 		}
 		switch {
 		case want == version && name == "version":
-			if value != "1.0" {
+			if !versionNumber(value) {
 				return s.malformed(at, "a version of XML that is not 1.0")
 			}
 			want = encoding
@@ -264,6 +265,14 @@ func (s *scanner) pseudoAttribute() (name, value string, ok bool) {
 	}
 	s.pos = from + n + 1
 	return string(s.doc[key.start:key.end]), string(s.doc[from : from+n]), true
+}
+
+// versionNumber takes every 1.x: "when an XML 1.0 processor encounters a document
+// that specifies a 1.x version number other than '1.0', it will process it as a
+// 1.0 document" (XML 1.0, fifth edition, section 2.8).
+func versionNumber(value string) bool {
+	minor, ok := strings.CutPrefix(value, "1.")
+	return ok && minor != "" && strings.Trim(minor, "0123456789") == ""
 }
 
 // encodingName tells whether a name has the form of XML's EncName.

@@ -35,7 +35,8 @@ func (x *exchange) send() {
 			}
 		}
 	}
-	header["Content-Length"] = []string{strconv.Itoa(len(body))}
+	x.length[0] = strconv.Itoa(len(body))
+	header["Content-Length"] = x.length[:]
 	// A caller that has gone away needs no answer.
 	_, _ = x.w.Write(body)
 }

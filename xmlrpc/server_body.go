@@ -33,8 +33,8 @@ func (x *exchange) readBody() error {
 		// One byte more than it will hold, for the read that finds the end.
 		doc = slices.Grow(doc, int(r.ContentLength)+1)
 	}
-	raw := &boundedReader{src: r.Body, left: int64(limit)}
-	doc, err = inflate(doc, raw, coding, limit)
+	x.raw = boundedReader{src: r.Body, left: int64(limit)}
+	doc, err = inflate(doc, &x.raw, coding, limit)
 	*x.in = doc
 	if err == nil {
 		return nil

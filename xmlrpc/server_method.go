@@ -83,9 +83,10 @@ func (m *registeredMethod) invoke(ctx context.Context, call *Call) (any, error) 
 	if n < m.required || (n > len(m.params) && !m.variadic) {
 		return nil, m.wrongNumber(n)
 	}
-	args := make([]reflect.Value, 0, 8)
+	args := make([]reflect.Value, 0, len(m.params)+1)
 	if m.wantsCtx {
-		args = append(args, reflect.ValueOf(ctx))
+		// A Value of the interface's own type spares reflect the conversion.
+		args = append(args, reflect.ValueOf(&ctx).Elem())
 	}
 	fixed := len(m.params)
 	if m.variadic {

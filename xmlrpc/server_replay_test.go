@@ -26,12 +26,11 @@ import (
 func echoRegistry(t testing.TB) *xmlrpc.Registry {
 	t.Helper()
 	r := xmlrpc.NewRegistry()
-	register(t, r, "bridge.echo", func(values ...any) ([]any, error) {
-		if values == nil {
-			values = []any{}
-		}
-		return values, nil
-	}, "Returns its parameters.", "values")
+	for _, name := range []string{"bridge.echo", "a", "b"} {
+		register(t, r, name, func(values ...any) ([]any, error) {
+			return append([]any{}, values...), nil
+		}, "Returns its parameters.", "values")
+	}
 	register(t, r, "newBugTrackerToken", func(_ context.Context, tracker *string) (string, error) {
 		return "a-token", nil
 	}, "Makes a token.", "tracker")
@@ -134,18 +133,33 @@ func (a rawAnswer) wantValue(t *testing.T) any {
 	return value
 }
 
-// refused are the recorded requests that are not well-formed: their clients do
-// not escape what they send, or write bytes that are no UTF-8.
+// refused are the recorded requests that no server should accept.
 var refused = map[string]int{
-	"lua-xmlrpc-1.2.1/string_markup":          xmlrpc.CodeNotWellFormed,
-	"lua-xmlrpc-1.2.1/struct_oddkey":          xmlrpc.CodeNotWellFormed,
-	"tcl-xmlrpc-0.3/string_markup":            xmlrpc.CodeNotWellFormed,
-	"tcl-xmlrpc-0.3/struct_oddkey":            xmlrpc.CodeNotWellFormed,
-	"go-kolo-xmlrpc-a4b6fa1/struct_oddkey":    xmlrpc.CodeNotWellFormed,
-	"go-alexejk-xmlrpc-0.7.1+6/struct_oddkey": xmlrpc.CodeNotWellFormed,
-	"java-axmlrpc-1.13.0/struct_oddkey":       xmlrpc.CodeNotWellFormed,
-	"perl-Frontier-Client-0.07/struct_oddkey": xmlrpc.CodeNotWellFormed,
+	// Clients that do not escape what they send.
+	"lua-xmlrpc-1.2.1/string_markup":              xmlrpc.CodeNotWellFormed,
+	"lua-xmlrpc-1.2.1/struct_oddkey":              xmlrpc.CodeNotWellFormed,
+	"tcl-xmlrpc-0.3/string_markup":                xmlrpc.CodeNotWellFormed,
+	"tcl-xmlrpc-0.3/struct_oddkey":                xmlrpc.CodeNotWellFormed,
+	"go-kolo-xmlrpc-a4b6fa1/struct_oddkey":        xmlrpc.CodeNotWellFormed,
+	"go-alexejk-xmlrpc-0.7.1+6/struct_oddkey":     xmlrpc.CodeNotWellFormed,
+	"java-axmlrpc-1.13.0/struct_oddkey":           xmlrpc.CodeNotWellFormed,
+	"php-xmlrpc-ext-1.0.0RC3/string_markup_cdata": xmlrpc.CodeNotWellFormed,
+	// Its Content-Length counts letters instead of bytes.
+	"tcl-xmlrpc-0.3/string_unicode": xmlrpc.CodeNotWellFormed,
+	// A form is no document.
+	"curl-7.88.1/noarg_form_multipart": xmlrpc.CodeNotWellFormed,
+	// Bytes that are none of the declared encoding.
 	"perl-XML-RPC-Fast-0.8/struct_oddkey":     xmlrpc.CodeInvalidCharacter,
+	"perl-Frontier-Client-0.07/struct_oddkey": xmlrpc.CodeInvalidCharacter,
+	"perl-RPC-XML-0.82/default_encoding":      xmlrpc.CodeInvalidCharacter,
+	// A param without a value.
+	"cpp-flxmlrpc-0.1.4/nil_invalid":       xmlrpc.CodeInvalidRequest,
+	"cpp-ros-xmlrpcpp-1.15.15/nil_invalid": xmlrpc.CodeInvalidRequest,
+	"go-kolo-xmlrpc-a4b6fa1/nil":           xmlrpc.CodeInvalidRequest,
+	// 9.007199254741e+15 and 1e+21 inside an integer's tag.
+	"lua-xmlrpc-1.2.1/long":             xmlrpc.CodeInvalidRequest,
+	"node-davexmlrpc-0.4.26/double_big": xmlrpc.CodeInvalidRequest,
+	"node-xmlrpc-1.3.2/double_big":      xmlrpc.CodeInvalidRequest,
 }
 
 func TestEveryRecordedRequestOfEveryClientIsAnswered(t *testing.T) {
@@ -194,7 +208,7 @@ func wantEchoed(t *testing.T, request []byte, answer rawAnswer) {
 		if got != "a-token" {
 			t.Errorf("got %v", got)
 		}
-	case "bridge.echo":
+	case "bridge.echo", "a", "b":
 		if want := asSent(call.Params(), call.Features); !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %#v\nwant %#v", got, want)
 		}
@@ -209,7 +223,8 @@ func wantEchoed(t *testing.T, request []byte, answer rawAnswer) {
 }
 
 // asSent is what a server sends back of these values to one who used only the
-// given extensions: large numbers as strings, nil as nothing.
+// given extensions: large numbers as strings, nil as
+// nothing.
 func asSent(value any, features xmlrpc.Features) any {
 	switch v := value.(type) {
 	case []any:
@@ -230,6 +245,9 @@ func asSent(value any, features xmlrpc.Features) any {
 		if !features.Nil {
 			return ""
 		}
+	case xmlrpc.DateTime:
+		// Dates go out in UTC, in whole seconds, without a zone.
+		return xmlrpc.DateTimeOf(v.Time(time.UTC).Truncate(time.Second)).WithoutZone()
 	case int64:
 		if !features.I8 {
 			return strconv.FormatInt(v, 10)

@@ -25,12 +25,12 @@ func NewEncoder(w io.Writer, opts ...EncodeOption) *Encoder {
 
 // Call writes a methodCall.
 func (enc *Encoder) Call(method string, params ...any) error {
-	return enc.run(func(e *encoder) error { return e.call(method, params) })
+	return enc.run(func(e *encoder, b []byte) ([]byte, error) { return e.call(b, method, params) })
 }
 
 // Response writes a methodResponse with result as its value.
 func (enc *Encoder) Response(result any) error {
-	return enc.run(func(e *encoder) error { return e.response(result) })
+	return enc.run(func(e *encoder, b []byte) ([]byte, error) { return e.response(b, result) })
 }
 
 // Fault writes a methodResponse with a fault, as [AppendFault] does.
@@ -41,17 +41,19 @@ func (enc *Encoder) Fault(code int, text string) error {
 
 // Value writes one <value> element, as [Marshal] does.
 func (enc *Encoder) Value(v any) error {
-	return enc.run(func(e *encoder) error { return e.element(v) })
+	return enc.run(func(e *encoder, b []byte) ([]byte, error) { return e.element(b, v) })
 }
 
-func (enc *Encoder) run(body func(*encoder) error) error {
+func (enc *Encoder) run(body func(*encoder, []byte) ([]byte, error)) error {
 	e := &encoder{}
 	e.begin(enc.opts)
 	e.out = enc.out
-	if err := body(e); err != nil {
+	b, err := body(e, nil)
+	if err != nil {
 		return err
 	}
-	return e.flush(0)
+	_, err = e.flush(b, 0)
+	return err
 }
 
 // Decoder reads one document from a stream, to its end. It reads no more than

@@ -98,7 +98,10 @@ func cutOff(err error) error {
 // mediaCharset returns the charset parameter of a Content-Type, or "". It reads
 // what mime.ParseMediaType would refuse, since old clients send odd types.
 func mediaCharset(contentType string) string {
-	_, params, _ := strings.Cut(contentType, ";")
+	_, params, ok := strings.Cut(contentType, ";")
+	if !ok {
+		return ""
+	}
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, ok := strings.Cut(param, "=")
 		if ok && strings.EqualFold(strings.TrimSpace(name), "charset") {

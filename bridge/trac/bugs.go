@@ -95,6 +95,11 @@ func (l *launchpad) bugInfo(ctx context.Context, level int, criteria map[string]
 	if err := l.rpc.Call(ctx, bridge.Read, method, &answer, level, criteria); err != nil {
 		return time.Time{}, nil, err
 	}
+	return readBugs(method, answer)
+}
+
+// readBugs reads [UTC epoch, [bug, ...]].
+func readBugs(method string, answer []any) (time.Time, []map[string]any, error) {
 	at, err := stamped(method, answer, 2)
 	if err != nil {
 		return time.Time{}, nil, err
@@ -135,6 +140,9 @@ func commentIDs(m map[string]any) ([]string, error) {
 	ids := make([]string, 0, len(list))
 	for _, v := range list {
 		id, ok := v.(string)
+		if m, whole := v.(map[string]any); whole { // as at level 3
+			id, ok = m["id"].(string)
+		}
 		if !ok {
 			return nil, badShape("launchpad.bug_info", "the id of a comment is no string")
 		}

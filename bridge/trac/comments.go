@@ -53,6 +53,7 @@ func (l *launchpad) ReadComments(ctx context.Context, bug string, ids []string) 
 	if err != nil {
 		return bridge.CommentBatch{}, err
 	}
+	comments.list = slices.DeleteFunc(comments.list, func(c bridge.Comment) bool { return c.Bug != key })
 	if len(comments.list) == 0 {
 		// Nothing says yet that there is such a bug.
 		at, _, err := l.commentsOf(ctx, key)
@@ -129,6 +130,11 @@ func (l *launchpad) commentBatch(ctx context.Context, ids []string) (commentList
 	if err := l.rpc.Call(ctx, bridge.Read, method, &answer, ids); err != nil {
 		return commentList{}, err
 	}
+	return readComments(method, answer)
+}
+
+// readComments reads [UTC epoch, [comment, ...]].
+func readComments(method string, answer []any) (commentList, error) {
 	at, err := stamped(method, answer, 2)
 	if err != nil {
 		return commentList{}, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -60,12 +61,11 @@ func open(path string) (*bbolt.DB, error) {
 			return nil, fmt.Errorf("boltstore: cannot make the token file %s: %w", path, err)
 		}
 	}
-	db, err := openBolt(path)
-	if err != nil {
+	if err := check(path); err != nil {
 		return nil, explain(path, err)
 	}
-	if err := checkFormat(db); err != nil {
-		_ = db.Close()
+	db, err := bbolt.Open(path, fileMode, options())
+	if err != nil {
 		return nil, explain(path, err)
 	}
 	return db, nil
@@ -120,44 +120,63 @@ func syncDirectory(path string) error {
 	return errors.Join(directory.Sync(), directory.Close())
 }
 
-// openBolt opens a file that may be anything. bbolt reads all pages of it, and
-// panics or reads beyond the end of the map where they contradict each other.
-func openBolt(path string) (db *bbolt.DB, err error) {
+// check looks at a file that may be anything, without changing it. To open it
+// for writing reads all its pages, on a goroutine of bbolt's that takes the
+// program down with it where they lie outside the file: so that a file that has
+// been cut off must be found here.
+func check(path string) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if what := recover(); what != nil {
-			db, err = nil, fmt.Errorf("%w: its pages are damaged (%v)", ErrFormat, what)
+			err = fmt.Errorf("%w: its pages are damaged (%v)", ErrFormat, what)
 		}
 	}()
-	return bbolt.Open(path, fileMode, options())
-}
-
-func checkFormat(db *bbolt.DB) error {
+	looking := *options()
+	looking.ReadOnly = true
+	db, err := bbolt.Open(path, fileMode, &looking)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // nothing was written
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
 	return db.View(func(tx *bbolt.Tx) error {
-		meta := tx.Bucket(metaBucket)
-		if meta == nil {
-			return fmt.Errorf("%w: it belongs to another program", ErrFormat)
+		if info.Size() < tx.Size() {
+			return fmt.Errorf("%w: it has been cut off at %d of %d bytes", ErrFormat, info.Size(), tx.Size())
 		}
-		if found := meta.Get(formatKey); string(found) != format {
-			return fmt.Errorf("%w: it says %.40q, this version reads %q", ErrFormat, found, format)
-		}
-		if tx.Bucket(tokensBucket) == nil || tx.Bucket(stateBucket) == nil {
-			return fmt.Errorf("%w: a table is missing", ErrFormat)
-		}
-		return nil
+		return checkFormat(tx)
 	})
 }
 
-// explain says what an error of bbolt means for an operator.
+func checkFormat(tx *bbolt.Tx) error {
+	meta := tx.Bucket(metaBucket)
+	if meta == nil {
+		return fmt.Errorf("%w: it belongs to another program", ErrFormat)
+	}
+	if found := meta.Get(formatKey); string(found) != format {
+		return fmt.Errorf("%w: it says %.40q, this version reads %q", ErrFormat, found, format)
+	}
+	if tx.Bucket(tokensBucket) == nil || tx.Bucket(stateBucket) == nil {
+		return fmt.Errorf("%w: a table is missing", ErrFormat)
+	}
+	return nil
+}
+
+// explain says what an error of bbolt means for an operator. What comes neither
+// from the lock nor from the system is about the contents.
 func explain(path string, err error) error {
+	var pathError *fs.PathError
+	var errno syscall.Errno
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return fmt.Errorf("boltstore: %w: %s; stop the other gateway, or give this one another file", ErrLocked, path)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
-		return fmt.Errorf("boltstore: %s is %w: %w", path, ErrFormat, err)
 	case errors.Is(err, ErrFormat):
 		return fmt.Errorf("boltstore: %s is %w", path, err)
-	default:
+	case errors.As(err, &pathError), errors.As(err, &errno):
 		return fmt.Errorf("boltstore: cannot open %s: %w", path, err)
+	default:
+		return fmt.Errorf("boltstore: %s is %w: %w", path, ErrFormat, err)
 	}
 }

@@ -154,16 +154,12 @@ func (q *queue) release(limit time.Duration) {
 	q.next = newBatch()
 }
 
-// close refuses further ops and returns false when that was so before.
-func (q *queue) close() bool {
+// close refuses further ops.
+func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
-		return false
-	}
 	q.closed = true
 	q.some.Signal()
-	return true
 }
 
 // do hands an op to the writer and waits for its outcome.

@@ -47,8 +47,8 @@ type Store struct {
 	stallLimit time.Duration
 	now        func() time.Time
 	queue      queue
-	stop       chan struct{}
-	stopped    chan struct{} // closed when writer and housekeeper have returned
+	drained    chan struct{} // closed when the writer has returned
+	stopped    chan struct{} // closed when the file is closed
 	closeErr   error
 }
 
@@ -81,7 +81,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 		retention:  DefaultRetention,
 		stallLimit: DefaultStallLimit,
 		now:        time.Now,
-		stop:       make(chan struct{}),
+		drained:    make(chan struct{}),
 		stopped:    make(chan struct{}),
 	}
 	s.queue.init(DefaultQueue)
@@ -194,9 +194,7 @@ func (s *Store) Path() string { return s.path }
 
 // Close commits what waits, and closes the file.
 func (s *Store) Close() error {
-	if s.queue.close() {
-		close(s.stop)
-	}
+	s.queue.close()
 	<-s.stopped
 	return s.closeErr
 }

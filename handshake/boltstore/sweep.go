@@ -16,7 +16,7 @@ type forgotten struct {
 }
 
 // keepHouse watches the disk and forgets what may be forgotten, until the
-// store closes.
+// writer has nothing left to do.
 func (s *Store) keepHouse() {
 	watch := time.NewTicker(min(time.Second, s.stallLimit))
 	defer watch.Stop()
@@ -26,7 +26,7 @@ func (s *Store) keepHouse() {
 	swept <- struct{}{}
 	for {
 		select {
-		case <-s.stop:
+		case <-s.drained:
 			<-swept
 			return
 		case <-watch.C:

@@ -30,6 +30,7 @@ func (s *Store) run() {
 		s.commit(b)
 		close(b.done)
 	}
+	close(s.drained)
 	<-housekeeper
 	s.closeErr = s.db.Close()
 	close(s.stopped)

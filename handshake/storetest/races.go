@@ -2,11 +2,13 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/trackgate/trackgate/handshake"
 )
@@ -115,9 +117,9 @@ func randomCall(s handshake.Store, r handshake.Record, random *rand.Rand, clock 
 	switch choice := random.IntN(10); {
 	case choice < 2:
 		c.what = "mint"
-		if err = s.Mint(ctx, r); err != nil {
-			// Minting twice is refused, by an error: it is a reason here.
-			c.reason, err = handshake.ReasonUnknown, nil
+		r.Expires = r.Expires.Add(time.Duration(c.begun) * time.Millisecond) // no two are the same
+		if err = s.Mint(ctx, r); errors.Is(err, handshake.ErrExists) {
+			c.reason, err = handshake.ReasonUnknown, nil // a reason, where others are given one
 		}
 	case choice < 4:
 		c.what = "revoke"

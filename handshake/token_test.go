@@ -1,0 +1,183 @@
+package handshake
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"math"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestATokenIs32LettersAndDigitsThatCarryTheTime(t *testing.T) {
+	now := time.UnixMilli(1_763_759_401_234)
+	text, id := newToken(now)
+	if len(text) != TokenLength || strings.Trim(text, alphabet) != "" {
+		t.Fatalf("the token is %q", text)
+	}
+	if id.Hash != sha256.Sum256([]byte(text)) {
+		t.Error("the hash is not the text's SHA-256")
+	}
+	if !id.Time().Equal(now) {
+		t.Errorf("the time is %v, want %v", id.Time(), now)
+	}
+	parsed, ok := ParseToken(text)
+	if !ok || parsed != id {
+		t.Errorf("parsing gave %+v, %v, want %+v", parsed, ok, id)
+	}
+}
+
+func TestTokensSortByTime(t *testing.T) {
+	var texts []string
+	for _, millis := range []int64{0, 1, 61, 62, 3843, 3844, 1_763_759_401_234, 1_763_759_401_235, 218_340_105_584_895} {
+		text, _ := newToken(time.UnixMilli(millis))
+		texts = append(texts, text)
+		if id, ok := ParseToken(text); !ok || id.Millis != millis {
+			t.Errorf("%d came back as %d, %v", millis, id.Millis, ok)
+		}
+	}
+	if !sort.StringsAreSorted(texts) {
+		t.Errorf("not in order: %q", texts)
+	}
+}
+
+// TestTheRandomPartIsUniform compares how often each character comes with how
+// often it should: a chi-squared of more than 130 with 61 degrees of freedom
+// happens to a fair generator less than once in a million runs.
+func TestTheRandomPartIsUniform(t *testing.T) {
+	const tokens = 20_000
+	var seen [256]int
+	for range tokens {
+		text, _ := newToken(time.UnixMilli(0))
+		for _, c := range []byte(text[timeLength:]) {
+			seen[c]++
+		}
+	}
+	expected := float64(tokens*(TokenLength-timeLength)) / float64(len(alphabet))
+	var chiSquared float64
+	for i := range len(alphabet) {
+		chiSquared += math.Pow(float64(seen[alphabet[i]])-expected, 2) / expected
+	}
+	if chiSquared > 130 {
+		t.Errorf("chi-squared is %.1f", chiSquared)
+	}
+}
+
+func TestNoTwoTokensAreTheSame(t *testing.T) {
+	seen := map[string]bool{}
+	for range 10_000 {
+		text, _ := newToken(time.UnixMilli(0))
+		if seen[text] {
+			t.Fatalf("%q came twice", text)
+		}
+		seen[text] = true
+	}
+}
+
+var malformedTokens = []string{
+	"", "check", "../+index", "..%2F%2Bindex", strings.Repeat("a", 31), strings.Repeat("a", 33), strings.Repeat("a", 1<<20),
+	strings.Repeat("a", 31) + "-", strings.Repeat("a", 31) + "\x00", strings.Repeat("a", 30) + "é", strings.Repeat("+", 32), strings.Repeat(" ", 32),
+}
+
+func TestAMalformedTokenIsNone(t *testing.T) {
+	for _, text := range malformedTokens {
+		if id, ok := ParseToken(text); ok || id != (ID{}) {
+			t.Errorf("%.40q is a token: %+v", text, id)
+		}
+	}
+}
+
+func TestParsingAllocatesNothing(t *testing.T) {
+	text, _ := newToken(time.Now())
+	if n := testing.AllocsPerRun(100, func() { _, _ = ParseToken(text) }); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzParseToken(f *testing.F) {
+	for _, text := range malformedTokens {
+		f.Add(text)
+	}
+	text, _ := newToken(time.Now())
+	f.Add(text)
+	f.Fuzz(func(t *testing.T, text string) {
+		id, ok := ParseToken(text)
+		if ok != (len(text) == TokenLength && strings.Trim(text, alphabet) == "") {
+			t.Fatalf("%q: %v", text, ok)
+		}
+		if ok && (id.Hash != sha256.Sum256([]byte(text)) || id.Millis < 0) {
+			t.Fatalf("%q: %+v", text, id)
+		}
+	})
+}
+
+func TestAFingerprintIsTheFirst16DigitsOfTheHash(t *testing.T) {
+	id := ID{Hash: sha256.Sum256([]byte("text"))}
+	f := id.Fingerprint()
+	if want := "982d9e3eb996f559"; f.String() != want {
+		t.Errorf("got %v, want %v", f, want)
+	}
+	if parsed, err := ParseFingerprint(strings.ToUpper(f.String())); err != nil || parsed != f {
+		t.Errorf("parsing gave %v, error %v", parsed, err)
+	}
+	written, err := json.Marshal(map[string]Fingerprint{"token": f})
+	if err != nil || string(written) != `{"token":"982d9e3eb996f559"}` {
+		t.Errorf("as JSON it is %s, error %v", written, err)
+	}
+	var read map[string]Fingerprint
+	if err := json.Unmarshal(written, &read); err != nil || read["token"] != f {
+		t.Errorf("read back it is %v, error %v", read, err)
+	}
+	if f.IsZero() || !(Fingerprint{}).IsZero() {
+		t.Error("which fingerprint is none is wrong")
+	}
+	for _, text := range []string{"", "982d9e3eb996f55", "982d9e3eb996f5599", "982d9e3eb996f55g", strings.Repeat("0", 32)} {
+		if _, err := ParseFingerprint(text); err != ErrFingerprint {
+			t.Errorf("%q: %v, want ErrFingerprint", text, err)
+		}
+		if err := json.Unmarshal([]byte(`{"token":"`+text+`"}`), &read); err == nil {
+			t.Errorf("%q was read from JSON", text)
+		}
+	}
+}
+
+func TestAKindHasANameAndATitle(t *testing.T) {
+	if BugTracker.String() != "BUGTRACKER" || !strings.Contains(BugTracker.Title(), "authenticating itself with a remote bug tracker") {
+		t.Errorf("it is %q, %q", BugTracker, BugTracker.Title())
+	}
+	if later := Kind(7); later.String() != "KIND-7" || later.Title() == "" {
+		t.Errorf("a later kind is %q, %q", later, later.Title())
+	}
+}
+
+func TestARecordIsExpiredOnlyWhileItIsLive(t *testing.T) {
+	now := time.UnixMilli(1000)
+	for _, test := range []struct {
+		status  Status
+		expires time.Time
+		want    string
+	}{
+		{Live, now.Add(1), "live"}, {Live, now, "expired"}, {Used, now, "used"}, {Revoked, now.Add(-1), "revoked"}, {Revoked + 1, now, "invalid"},
+	} {
+		if got := (Record{Status: test.status, Expires: test.expires}).State(now); got != test.want {
+			t.Errorf("%v until %v is %q, want %q", test.status, test.expires, got, test.want)
+		}
+	}
+}
+
+func BenchmarkNewToken(b *testing.B) {
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = newToken(now)
+	}
+}
+
+func BenchmarkParseToken(b *testing.B) {
+	text, _ := newToken(time.Now())
+	b.ReportAllocs()
+	for b.Loop() {
+		_, _ = ParseToken(text)
+	}
+}
