@@ -35,7 +35,7 @@ const (
 
 // Config is one tracker.
 type Config struct {
-	// Name is what callers call the tracker: letters a-z, digits, '.', '_' and
+	// Name is what callers call the tracker: ASCII letters, digits, '.', '_' and
 	// '-', at most [MaxNameLength] of them, and not only dots.
 	Name string
 	// URL is the tracker's base URL, http or https, without user, query and
@@ -290,10 +290,10 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects map[string]Co
 func checkName(name string) error {
 	ok := name != "" && len(name) <= MaxNameLength && strings.Trim(name, ".") != ""
 	for _, r := range name {
-		ok = ok && (r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
 	}
 	if !ok {
-		return fmt.Errorf("bridge: tracker name %q: use 1 to %d letters a-z, digits, '.', '_' and '-', not dots alone", name, MaxNameLength)
+		return fmt.Errorf("bridge: tracker name %q: use 1 to %d ASCII letters, digits, '.', '_' and '-', not dots alone", name, MaxNameLength)
 	}
 	return nil
 }

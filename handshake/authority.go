@@ -40,7 +40,8 @@ type Authority struct {
 // Option changes an [Authority] that [New] makes.
 type Option func(*Authority)
 
-// WithLifetime sets how long tokens live: MinLifetime to MaxLifetime.
+// WithLifetime sets how long tokens live: MinLifetime to MaxLifetime, in whole
+// seconds.
 func WithLifetime(d time.Duration) Option { return func(a *Authority) { a.lifetime = d } }
 
 // WithClock sets the clock, time.Now by default.
@@ -63,6 +64,9 @@ func New(store Store, opts ...Option) (*Authority, error) {
 	}
 	if a.lifetime < MinLifetime || a.lifetime > MaxLifetime {
 		return nil, fmt.Errorf("the lifetime of a token must be from %v to %v, not %v", MinLifetime, MaxLifetime, a.lifetime)
+	}
+	if a.lifetime%time.Second != 0 {
+		return nil, fmt.Errorf("the lifetime of a token must be in whole seconds, not %v", a.lifetime)
 	}
 	return a, nil
 }

@@ -253,7 +253,7 @@ func TestMintingForAnUnknownTrackerIsNotFound(t *testing.T) {
 }
 
 func TestALifetimeOutsideTheLimitsIsAnError(t *testing.T) {
-	for _, lifetime := range []time.Duration{0, -time.Minute, handshake.MinLifetime - 1, handshake.MaxLifetime + 1} {
+	for _, lifetime := range []time.Duration{0, -time.Minute, handshake.MinLifetime - 1, handshake.MaxLifetime + 1, 1500 * time.Millisecond} {
 		if _, err := handshake.New(untouchable{}, handshake.WithLifetime(lifetime)); err == nil {
 			t.Errorf("%v was taken", lifetime)
 		}

@@ -35,7 +35,8 @@ type Record struct {
 	Kind Kind
 	// Tracker is the tracker that the token was minted for; "" is nobody.
 	Tracker string
-	// Expires is when a live token ends.
+	// Expires is when a live token ends: a whole number of seconds after it was
+	// minted, and MaxLifetime at most.
 	Expires time.Time
 	// Status is how far the token's life has come.
 	Status Status

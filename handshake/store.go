@@ -39,7 +39,8 @@ type Claim struct {
 type Store interface {
 	// Mint adds a live token. An ID that exists is [ErrExists], and the
 	// existing record is left as it is; only when that record is the very one
-	// and live may the call succeed, so that a store can repeat itself.
+	// and live may the call succeed, so that a store can repeat itself. What a
+	// [Record] says of its times must hold of r.
 	Mint(ctx context.Context, r Record) error
 
 	// Consume takes a token from live to used in one atomic step, or says why

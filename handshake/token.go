@@ -29,13 +29,15 @@ var digits = func() (table [256]byte) {
 	return table
 }()
 
-// HashSize is the size of a token's hash in bytes.
-const HashSize = sha256.Size
+// HashSize is the size of a token's hash in bytes: 160 bits of the SHA-256. Who
+// wants to make up a token must guess its 143 random bits either way, and the
+// bytes that are left out are saved for every token that a store keeps.
+const HashSize = 20
 
 // ID identifies a token without giving it away: it is all that a store gets
 // to know. Its zero value identifies nothing.
 type ID struct {
-	// Hash is the SHA-256 of the token's text.
+	// Hash is the beginning of the SHA-256 of the token's text.
 	Hash [HashSize]byte
 	// Millis is the time of minting that the text carries, in Unix milliseconds.
 	Millis int64
@@ -64,7 +66,12 @@ func ParseToken(text string) (ID, bool) {
 	}
 	var plain [TokenLength]byte
 	copy(plain[:], text)
-	return ID{Hash: sha256.Sum256(plain[:]), Millis: millis}, true
+	return newID(plain, millis), true
+}
+
+func newID(text [TokenLength]byte, millis int64) ID {
+	sum := sha256.Sum256(text[:])
+	return ID{Hash: [HashSize]byte(sum[:HashSize]), Millis: millis}
 }
 
 // newToken makes a token for a time. 62^8 milliseconds reach past the year 8000.
@@ -77,7 +84,7 @@ func newToken(now time.Time) (string, ID) {
 		rest /= int64(len(alphabet))
 	}
 	fillRandom(text[timeLength:])
-	return string(text[:]), ID{Hash: sha256.Sum256(text[:]), Millis: millis}
+	return string(text[:]), newID(text, millis)
 }
 
 // fillRandom fills dst with characters of the alphabet, each as likely as any

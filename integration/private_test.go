@@ -143,7 +143,7 @@ func TestNothingOfOneListenerIsReachedThroughAnother(t *testing.T) {
 	for owner, own := range paths {
 		for _, path := range own {
 			for addr := range paths {
-				answer := curl(t, "--request", "POST", "--data", "", "http://"+addr+path)
+				answer := curl(t, "http://"+addr+path)
 				if found := answer.Status != http.StatusNotFound; found != (addr == owner) {
 					t.Errorf("%s at %s: %s", path, addr, answer)
 				}

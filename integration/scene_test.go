@@ -33,6 +33,7 @@ type relay struct {
 
 	mu     sync.Mutex
 	target string
+	passed bytes.Buffer // all that went through, both ways
 }
 
 func startRelay(tb testing.TB) *relay {
@@ -75,12 +76,26 @@ func (r *relay) forward(c net.Conn) {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		_, _ = io.Copy(c, out)
+		_, _ = io.Copy(io.MultiWriter(c, r), out)
 		c.Close()
 	}()
-	_, _ = io.Copy(out, c)
+	_, _ = io.Copy(io.MultiWriter(out, r), c)
 	_ = out.(*net.TCPConn).CloseWrite()
 	<-answered
+}
+
+// Write keeps what goes through.
+func (r *relay) Write(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.passed.Write(p)
+}
+
+// Passed is all that went through so far.
+func (r *relay) Passed() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.passed.String()
 }
 
 // trackerEntry is one [[tracker]] of a configuration file.

@@ -50,7 +50,7 @@ func TestWhatIsNoDateIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheCalendarAgreesWithTimeOnEveryDay(t *testing.T) {
+func TestTheCalendarAgreesWithTime(t *testing.T) {
 	day := time.Date(0, 1, 1, 12, 30, 15, 0, time.UTC)
 	for day.Year() < 10000 {
 		d := DateTimeOf(day)
@@ -60,7 +60,12 @@ func TestTheCalendarAgreesWithTimeOnEveryDay(t *testing.T) {
 		if parsed, err := ParseDateTime(d.String()); err != nil || parsed != d.WithoutZone() {
 			t.Fatalf("%s read back as %s, %v", d, parsed.Extended(), err)
 		}
-		day = day.AddDate(0, 0, 1)
+		// Every day of the years in use, every eleventh of the others.
+		step := 11
+		if year := day.Year(); year >= 1895 && year < 2105 {
+			step = 1
+		}
+		day = day.AddDate(0, 0, step)
 	}
 }
 

@@ -84,7 +84,9 @@ func decoderOf(p *plan) decodeFunc {
 	case reflect.Interface:
 		return decodeInterface
 	case reflect.Pointer:
-		return p.decodePointer
+		if !endless(typ) {
+			return p.decodePointer
+		}
 	case reflect.Slice:
 		if typ.Elem().Kind() == reflect.Uint8 {
 			return decodeBytes64

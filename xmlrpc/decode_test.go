@@ -274,6 +274,24 @@ func TestTypesThatReadThemselvesGetTheValue(t *testing.T) {
 	wantNotInto[[]level](t, "<value><array><data><value><array><data/></array></value></data></array></value>", "params[0][0][0]: no level")
 }
 
+type endlessPointer *endlessPointer
+
+type octet byte
+
+func TestOddTypesAreReadOrRefusedWithoutAPanic(t *testing.T) {
+	wantInto(t, "<value><base64>aGk=</base64></value>", [2]octet{'h', 'i'})
+	wantInto(t, "<value><base64>aGk=</base64></value>", []octet("hi"))
+	call, err := ParseCall(callWith("<value/>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, call.DecodeParam(0, new(endlessPointer)), CodeInternalError, "endlessPointer")
+	doc, err := Marshal([]any{[2]octet{'h', 'i'}, []octet("hi"), endlessPointer(nil)})
+	if err != nil || !strings.Contains(string(doc), "<base64>aGk=</base64></value><value><base64>aGk=</base64></value><value><string></string>") {
+		t.Errorf("%s, %v", doc, err)
+	}
+}
+
 func TestMapsTakeKeysOfTheirOwnType(t *testing.T) {
 	type key string
 	const doc = "<value><struct><member><name>192.0.2.7</name><value><int>1</int></value></member></struct></value>"

@@ -15,6 +15,18 @@ func (p *plan) decodePointer(t *tape, i uint32, v reflect.Value) *DecodeError {
 	return p.elem.decode(t, i, v.Elem())
 }
 
+// endless tells whether a pointer type points to itself, by whatever way, and
+// so to no value.
+func endless(t reflect.Type) bool {
+	for range maxSteps {
+		if t.Kind() != reflect.Pointer {
+			return false
+		}
+		t = t.Elem()
+	}
+	return true
+}
+
 func decodeBytes64(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	if n.kind != kindBase64 {
@@ -31,7 +43,9 @@ func decodeByteArray(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	switch {
 	case n.kind == kindBase64 && int(n.n) == v.Len():
-		reflect.Copy(v, reflect.ValueOf([]byte(t.str(n))))
+		for k, b := range []byte(t.str(n)) {
+			v.Index(k).SetUint(uint64(b))
+		}
 	case n.kind == kindBase64:
 		return &DecodeError{code: CodeInvalidParams, reason: "base64 of " + itoa(int(n.n)) + " bytes does not fit " + v.Type().String()}
 	case !setNil(n, v):

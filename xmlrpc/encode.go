@@ -48,7 +48,7 @@ const keepBuffer = 4 << 20
 // first, so that dst grows once and to the right size.
 func write(dst []byte, opts []EncodeOption, body func(*encoder, []byte) ([]byte, error)) ([]byte, error) {
 	e := encoders.Get().(*encoder)
-	defer encoders.Put(e)
+	defer e.end()
 	e.begin(opts)
 	if cap(dst)-len(dst) >= 512 {
 		out, err := body(e, dst)
@@ -80,7 +80,9 @@ type encoder struct {
 	// refused is set by text that the policy for forbidden characters refuses.
 	refused bool
 	pairs   []pair
-	kept    []byte
+	// shapes holds, for each depth, the names of the last map written there.
+	shapes [][]string
+	kept   []byte
 	// out takes the buffer whenever it is full, if there is an out.
 	out io.Writer
 }
@@ -98,6 +100,15 @@ func (e *encoder) begin(opts []EncodeOption) {
 	}
 	e.depth, e.steps, e.absent, e.refused, e.out = 0, 0, false, false, nil
 	e.pairs = e.pairs[:0]
+}
+
+// end gives the encoder back, without hold on any name of the values.
+func (e *encoder) end() {
+	for i, shape := range e.shapes {
+		clear(shape)
+		e.shapes[i] = shape[:0]
+	}
+	encoders.Put(e)
 }
 
 func (e *encoder) call(b []byte, method string, params []any) ([]byte, error) {

@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,41 @@ func TestValuesAreWrittenInTheFormsThatEveryClientReads(t *testing.T) {
 		if want := "<value>" + c.want + "</value>"; err != nil || string(got) != want {
 			t.Errorf("%#v: %s, %v, want %s", c.value, got, err, want)
 		}
+	}
+}
+
+func TestMapsOfChangingNamesAreEachWrittenInOrder(t *testing.T) {
+	maps := []any{
+		map[string]any{"a": 1, "b": map[string]any{"x": 1}}, map[string]any{"b": map[string]any{"y": 1}, "a": 1},
+		map[string]any{"b": 2, "c": 3}, map[string]any{"a": nil, "b": 2}, map[string]any{"a": 1}, map[string]any{},
+		map[string]any{"a": 1, "b": 2}, map[string]any{"\x01": 1, "b": 2},
+	}
+	doc, err := Marshal(maps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back []map[string]any
+	if err := Unmarshal(doc, &back); err != nil {
+		t.Fatal(err)
+	}
+	want := []map[string]any{
+		{"a": 1, "b": map[string]any{"x": 1}}, {"a": 1, "b": map[string]any{"y": 1}}, {"b": 2, "c": 3}, {"b": 2}, {"a": 1}, {},
+		{"a": 1, "b": 2}, {"\ufffd": 1, "b": 2},
+	}
+	if !reflect.DeepEqual(back, want) {
+		t.Errorf("got %v, want %v", back, want)
+	}
+	again, err := Marshal(maps)
+	if err != nil || !bytes.Equal(doc, again) {
+		t.Error("the same maps were written differently", err)
+	}
+	names := regexp.MustCompile("<name>([a-c])</name>").FindAllStringSubmatch(string(doc), -1)
+	got := ""
+	for _, n := range names {
+		got += n[1]
+	}
+	if got != "ababbcbaabb" {
+		t.Errorf("names in the order %s", got)
 	}
 }
 

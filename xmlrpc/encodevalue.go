@@ -193,11 +193,8 @@ func (e *encoder) object(b []byte, m map[string]any) ([]byte, error) {
 	}
 	b = append(b, "<value><struct>"...)
 	first := len(e.pairs)
-	for name, v := range m {
-		e.pairs = append(e.pairs, pair{name, v})
-	}
+	e.collect(m)
 	own := e.pairs[first:]
-	sortPairs(own)
 	for i := range own {
 		if b, err = e.member(b, own[i].name, own[i].value); err != nil {
 			break
@@ -207,6 +204,41 @@ func (e *encoder) object(b []byte, m map[string]any) ([]byte, error) {
 	e.pairs = e.pairs[:first]
 	e.depth--
 	return append(b, "</struct></value>"...), err
+}
+
+// collect puts the members of a map behind pairs, sorted. Maps in a list mostly
+// have the same names: those of the last map at this depth are tried first, which
+// spares going through the map in its own order and sorting.
+func (e *encoder) collect(m map[string]any) {
+	first := len(e.pairs)
+	for len(e.shapes) <= e.depth {
+		e.shapes = append(e.shapes, nil)
+	}
+	shape := e.shapes[e.depth]
+	if len(shape) == len(m) {
+		for _, name := range shape {
+			v, ok := m[name]
+			if !ok {
+				break
+			}
+			e.pairs = append(e.pairs, pair{name, v})
+		}
+		if len(e.pairs)-first == len(m) {
+			return
+		}
+		clear(e.pairs[first:])
+		e.pairs = e.pairs[:first]
+	}
+	for name, v := range m {
+		e.pairs = append(e.pairs, pair{name, v})
+	}
+	own := e.pairs[first:]
+	sortPairs(own)
+	shape = shape[:0]
+	for i := range own {
+		shape = append(shape, own[i].name)
+	}
+	e.shapes[e.depth] = shape
 }
 
 // sortPairs sorts by name. Structs are small: up to some size the simplest way

@@ -4,24 +4,35 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
+	"strconv"
 	"time"
 
 	"github.com/trackgate/trackgate/handshake"
 )
 
-// A live token's value is mark 1 | kind 1 | minted 6 | lifetime 4 | tracker, in
-// milliseconds and big-endian. Twelve bytes and no tracker are the most that
-// Redis keeps in its smallest allocation for a string. A token that has ended
-// has ended 6 | attempt 16 before the tracker.
+// A live token's value is text:
+//
+//	kind 1 digit | minted 13 digits, Unix milliseconds | lifetime 5 digits, seconds | tracker
+//
+// Without a tracker that is an integer of 64 bits, for which Redis needs no
+// allocation of its own. A token that has ended is
+//
+//	mark 1 | the 19 digits | ended 6 bytes, Unix milliseconds, big-endian | attempt 16 bytes | tracker
 const (
-	liveSize  = 1 + 1 + timeSize + 4
-	endedSize = liveSize + timeSize + attemptSize
-	timeSize  = 6
+	kindDigits   = 1
+	mintedDigits = 13
+	liveSize     = kindDigits + mintedDigits + lifeDigits
+	lifeDigits   = 5
+	timeSize     = 6
+	endedSize    = 1 + liveSize + timeSize + attemptSize
+	// maxKind is the last kind that a 64-bit integer has room for.
+	maxKind handshake.Kind = 8
+	// The first and the last time of 13 digits: 2001 and 2286.
+	minMillis, maxMillis = 1_000_000_000_000, 9_999_999_999_999
 )
 
-// marks are the first bytes of values.
-var marks = map[handshake.Status]string{handshake.Live: "L", handshake.Used: "U", handshake.Revoked: "R"}
+// marks are the first bytes of the values of tokens that have ended.
+var marks = map[handshake.Status]string{handshake.Used: "U", handshake.Revoked: "R"}
 
 // errDamaged is returned for values that this package cannot have written.
 var errDamaged = errors.New("redisstore: the token's value in Redis is damaged")
@@ -32,56 +43,63 @@ func tokenKey(id handshake.ID) string {
 	return string(append(key, id.Hash[:]...))
 }
 
-func encodeLive(r handshake.Record, lifetime int64) (string, error) {
-	if lifetime <= 0 || lifetime > math.MaxUint32 {
-		return "", fmt.Errorf("redisstore: a token cannot live for %d ms", lifetime)
+// encodeLive returns the value of a live token and its time to live.
+func encodeLive(r handshake.Record) (string, time.Duration, error) {
+	lifetime := r.Expires.Sub(r.Minted())
+	switch {
+	case lifetime < time.Second || lifetime > handshake.MaxLifetime || lifetime%time.Second != 0:
+		return "", 0, fmt.Errorf("redisstore: a token cannot live for %v", lifetime)
+	case r.ID.Millis < minMillis || r.ID.Millis > maxMillis:
+		return "", 0, fmt.Errorf("redisstore: a token cannot be minted at %v", r.Minted())
+	case r.Kind == 0 || r.Kind > maxKind:
+		return "", 0, fmt.Errorf("redisstore: tokens of the kind %v cannot be stored", r.Kind)
 	}
+	digits := (int64(r.Kind)*(maxMillis+1)+r.ID.Millis)*100_000 + int64(lifetime/time.Second)
 	value := make([]byte, 0, liveSize+len(r.Tracker))
-	value = append(value, marks[handshake.Live]...)
-	value = append(value, byte(r.Kind))
-	value = appendMillis(value, r.ID.Millis)
-	value = binary.BigEndian.AppendUint32(value, uint32(lifetime))
-	return string(append(value, r.Tracker...)), nil
+	value = strconv.AppendInt(value, digits, 10)
+	return string(append(value, r.Tracker...)), lifetime, nil
 }
 
 // decodeRecord returns the record of a value, and the attempt that ended it.
 func decodeRecord(id handshake.ID, value string) (handshake.Record, string, error) {
-	damaged := fmt.Errorf("%w: %v", errDamaged, id.Fingerprint())
-	if len(value) < liveSize {
-		return handshake.Record{}, "", damaged
+	status, live := handshake.Live, value
+	for ended, mark := range marks {
+		if len(value) >= endedSize && value[:1] == mark {
+			status, live = ended, value[1:]
+		}
 	}
-	minted := millis(value[2:])
-	lifetime := int64(binary.BigEndian.Uint32([]byte(value[2+timeSize : liveSize])))
+	if len(live) < liveSize {
+		return damaged(id)
+	}
+	digits, err := strconv.ParseInt(live[:liveSize], 10, 64)
+	if err != nil || digits < 0 {
+		return damaged(id)
+	}
+	minted := time.UnixMilli(digits / 100_000 % (maxMillis + 1))
 	r := handshake.Record{
-		ID:      handshake.ID{Hash: id.Hash, Millis: minted},
-		Kind:    handshake.Kind(value[1]),
-		Expires: time.UnixMilli(minted + lifetime),
+		ID:      handshake.ID{Hash: id.Hash, Millis: minted.UnixMilli()},
+		Kind:    handshake.Kind(digits / 100_000 / (maxMillis + 1)),
+		Expires: minted.Add(time.Duration(digits%100_000) * time.Second),
+		Status:  status,
 	}
-	switch value[:1] {
-	case marks[handshake.Live]:
-		r.Tracker = value[liveSize:]
+	if status == handshake.Live {
+		r.Tracker = live[liveSize:]
 		return r, "", nil
-	case marks[handshake.Used]:
-		r.Status = handshake.Used
-	case marks[handshake.Revoked]:
-		r.Status = handshake.Revoked
-	default:
-		return handshake.Record{}, "", damaged
 	}
-	if len(value) < endedSize {
-		return handshake.Record{}, "", damaged
-	}
-	r.Ended = time.UnixMilli(millis(value[liveSize:]))
+	r.Ended = time.UnixMilli(millis(live[liveSize:]))
 	r.Tracker = value[endedSize:]
-	return r, value[liveSize+timeSize : endedSize], nil
+	return r, value[endedSize-attemptSize : endedSize], nil
 }
 
-func appendMillis(dst []byte, t int64) []byte {
-	dst = binary.BigEndian.AppendUint16(dst, uint16(t>>32))
-	return binary.BigEndian.AppendUint32(dst, uint32(t))
+func damaged(id handshake.ID) (handshake.Record, string, error) {
+	return handshake.Record{}, "", fmt.Errorf("%w: %v", errDamaged, id.Fingerprint())
 }
 
-func encodeMillis(t int64) string { return string(appendMillis(make([]byte, 0, timeSize), t)) }
+func encodeMillis(t int64) string {
+	encoded := make([]byte, 0, timeSize)
+	encoded = binary.BigEndian.AppendUint16(encoded, uint16(t>>32))
+	return string(binary.BigEndian.AppendUint32(encoded, uint32(t)))
+}
 
 func millis(src string) int64 {
 	var padded [8]byte

@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -203,7 +204,7 @@ func TestADamagedValueIsAnErrorAndNoToken(t *testing.T) {
 	raw := redis.NewClient(&redis.Options{Addr: server.addr})
 	defer func() { _ = raw.Close() }()
 	ctx := context.Background()
-	for _, value := range []string{"", "L", "X\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "U\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"} {
+	for _, value := range []string{"", "1", "X", "U", "-100000000000000000", "123456789012345678x", "U" + strings.Repeat("9", 60), "U1763759401234006", strings.Repeat("\x00", 60), "1xxxxxxxxxxxxx00600"} {
 		record := newRecord(time.Now())
 		if err := raw.Set(ctx, "trackgate:token:"+string(record.ID.Hash[:]), value, time.Minute).Err(); err != nil {
 			t.Fatal(err)

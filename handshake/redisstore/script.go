@@ -10,7 +10,7 @@ import (
 
 // endScript takes a live token to a final status. KEYS[1] is the token, ARGV
 // the mark of the status, the time as a number and as six bytes, the attempt,
-// the retention in milliseconds, and for a consumption the kind as one byte and
+// the retention in milliseconds, and for a consumption the kind as one digit and
 // the tracker. It returns the value of the token after that, which says whether
 // this attempt ended it; nil means that there is none.
 //
@@ -18,11 +18,10 @@ import (
 // found in the value that is returned.
 var endScript = newScript(`
 local v = redis.call('GET', KEYS[1])
-if not v or string.sub(v, 1, 1) ~= 'L' then return v end
-local minted, lifetime = struct.unpack('>I6I4', v, 3)
-if minted + lifetime <= tonumber(ARGV[2]) then return v end
-if ARGV[6] and (string.sub(v, 2, 2) ~= ARGV[6] or string.sub(v, 13) ~= ARGV[7]) then return v end
-v = ARGV[1] .. string.sub(v, 2, 12) .. ARGV[3] .. ARGV[4] .. string.sub(v, 13)
+if not v or not string.find(v, '^%d') then return v end
+if string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 <= tonumber(ARGV[2]) then return v end
+if ARGV[6] and (string.sub(v, 1, 1) ~= ARGV[6] or string.sub(v, 20) ~= ARGV[7]) then return v end
+v = ARGV[1] .. string.sub(v, 1, 19) .. ARGV[3] .. ARGV[4] .. string.sub(v, 20)
 redis.call('SET', KEYS[1], v, 'PX', ARGV[5])
 return v
 `)

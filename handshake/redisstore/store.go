@@ -124,13 +124,12 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 // Mint adds a live token. That the token is there already is no error when its
 // record is the very one: then an earlier delivery of this command made it.
 func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
-	lifetime := r.Expires.Sub(r.Minted()).Milliseconds()
-	value, err := encodeLive(r, lifetime)
+	value, lifetime, err := encodeLive(r)
 	if err != nil {
 		return err
 	}
 	key := tokenKey(r.ID)
-	set := redis.NewStatusCmd(ctx, "set", key, value, "px", lifetime, "nx")
+	set := redis.NewStatusCmd(ctx, "set", key, value, "px", lifetime.Milliseconds(), "nx")
 	err = s.process(ctx, set)
 	if !errors.Is(err, redis.Nil) {
 		return changeError("mint", err)
@@ -147,11 +146,12 @@ func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
 
 // Consume takes a token from live to used.
 //
-// Expiry is by the clock of Redis, which removes the key, and by the claim's:
-// whichever is later on its clock ends the token.
+// A token expires by the clock of Redis, which removes the key, and by that of
+// the claim, whichever comes first: a gateway whose clock is wrong can end
+// tokens early, and cannot make them live longer.
 func (s *Store) Consume(ctx context.Context, c handshake.Claim) (handshake.Record, handshake.Reason, error) {
 	return s.end(ctx, c, handshake.Used, func(r handshake.Record) handshake.Reason { return r.Judge(c) },
-		string([]byte{byte(c.Kind)}), c.Tracker)
+		int(c.Kind), c.Tracker)
 }
 
 // Revoke takes a live token to revoked.

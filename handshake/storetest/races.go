@@ -117,7 +117,7 @@ func randomCall(s handshake.Store, r handshake.Record, random *rand.Rand, clock 
 	switch choice := random.IntN(10); {
 	case choice < 2:
 		c.what = "mint"
-		r.Expires = r.Expires.Add(time.Duration(c.begun) * time.Millisecond) // no two are the same
+		r.Expires = r.Expires.Add(time.Duration(c.begun) * time.Second) // no two are the same
 		if err = s.Mint(ctx, r); errors.Is(err, handshake.ErrExists) {
 			c.reason, err = handshake.ReasonUnknown, nil // a reason, where others are given one
 		}

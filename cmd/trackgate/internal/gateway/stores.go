@@ -67,13 +67,18 @@ func openRedis(ctx context.Context, url string, retention time.Duration, logger 
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
+	limits, err := client.AsyncAutoPipeline()
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	redis.SetLogger(redisLogger{logger})
 	watching, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		warnWhenReachable(watching, store, logger)
 	}()
-	return &stores{tokens: store, limits: client, shared: true, close: func() error {
+	return &stores{tokens: store, limits: limits, shared: true, close: func() error {
 		stop()
 		<-done
 		return errors.Join(store.Close(), client.Close())
@@ -105,4 +110,13 @@ func warnWhenReachable(ctx context.Context, store *redisstore.Store, logger *slo
 		case <-tick.C:
 		}
 	}
+}
+
+// redisLogger takes the lines that go-redis would write to standard error. They
+// tell of single connections, which only somebody who looks for trouble wants.
+type redisLogger struct{ logger *slog.Logger }
+
+// Printf takes one line.
+func (l redisLogger) Printf(ctx context.Context, format string, v ...any) {
+	l.logger.DebugContext(ctx, "go-redis", "line", fmt.Sprintf(format, v...))
 }
