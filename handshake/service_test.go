@@ -1,6 +1,7 @@
 package handshake_test
 
 import (
+	"errors"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -39,8 +40,8 @@ func TestNewBugTrackerToken(t *testing.T) {
 	wantFault := func(code int, text string, params ...any) {
 		t.Helper()
 		err := client.Call(t.Context(), "newBugTrackerToken", nil, params...)
-		fault, ok := err.(*xmlrpc.Fault)
-		if !ok || fault.Code != code || !strings.HasPrefix(fault.String, text) {
+		var fault *xmlrpc.Fault
+		if !errors.As(err, &fault) || fault.Code != code || !strings.HasPrefix(fault.String, text) {
 			t.Errorf("%v: %v, want fault %d %s", params, err, code, text)
 		}
 	}

@@ -3,6 +3,7 @@ package handshake
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"math"
 	"sort"
 	"strings"
@@ -138,7 +139,7 @@ func TestAFingerprintIsTheFirst16DigitsOfTheHash(t *testing.T) {
 		t.Error("which fingerprint is none is wrong")
 	}
 	for _, text := range []string{"", "982d9e3eb996f55", "982d9e3eb996f5599", "982d9e3eb996f55g", strings.Repeat("0", 32)} {
-		if _, err := ParseFingerprint(text); err != ErrFingerprint {
+		if _, err := ParseFingerprint(text); !errors.Is(err, ErrFingerprint) {
 			t.Errorf("%q: %v, want ErrFingerprint", text, err)
 		}
 		if err := json.Unmarshal([]byte(`{"token":"`+text+`"}`), &read); err == nil {

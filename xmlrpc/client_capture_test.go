@@ -101,6 +101,13 @@ func newClient(t *testing.T, url string, opts ...xmlrpc.ClientOption) *xmlrpc.Cl
 	return c
 }
 
+// unkept uses each connection for one call, like the recorded answers do, and
+// follows no redirect.
+var unkept = &http.Client{
+	Transport:     &http.Transport{DisableKeepAlives: true},
+	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+}
+
 // outcome is a line of testdata/answers/outcomes.jsonl: what Python's xmlrpc
 // reads in the answer, which is independent of this package. Of kind "repair" are
 // documents with raw control characters, read by Python after they were replaced
@@ -136,7 +143,7 @@ func TestEveryRecordedAnswerOfATrackerIsReadAsPythonReadsIt(t *testing.T) {
 			}
 			server := serveBytes(t, string(answer))
 			var got any
-			err = newClient(t, server.url).Call(t.Context(), "some.method", &got)
+			err = newClient(t, server.url, xmlrpc.WithHTTPClient(unkept)).Call(t.Context(), "some.method", &got)
 			want.check(t, server, got, err)
 		})
 	}
@@ -172,7 +179,8 @@ func (want outcome) check(t *testing.T, server *rawServer, got any, err error) {
 			t.Errorf("got %v and error %v, want an answer that is none", got, err)
 		}
 		if want.Kind == "repair" {
-			if err := newClient(t, server.url, xmlrpc.WithClientRepair()).Call(t.Context(), "some.method", &got); err != nil {
+			client := newClient(t, server.url, xmlrpc.WithHTTPClient(unkept), xmlrpc.WithClientRepair())
+			if err := client.Call(t.Context(), "some.method", &got); err != nil {
 				t.Fatal(err)
 			}
 			wantSame(t, got, want.Value)

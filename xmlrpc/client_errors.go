@@ -57,7 +57,7 @@ func (e *AnswerError) Unwrap() error { return e.Err }
 // connection broke, or the time was over.
 //
 // Sent tells whether the server may have the call. While the last byte of the
-// document was not handed to a connection it cannot, and Sent is false: the
+// document was not written to a connection it cannot, and Sent is false: the
 // address was not found, the connection refused, the TLS handshake failed, a
 // large document was cut off half way. From then on it may have been executed,
 // and a call that writes must not simply be repeated.

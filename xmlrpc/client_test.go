@@ -249,7 +249,7 @@ func TestACompressedAnswerIsRead(t *testing.T) {
 func TestARedirectIsAnErrorUnlessTheHTTPClientFollowsIt(t *testing.T) {
 	target := serveBytes(t, response(200, "text/xml", pongDocument))
 	for _, status := range []int{301, 302, 303, 307, 308} {
-		server := serveBytes(t, fmt.Sprintf("HTTP/1.1 %d Moved\r\nLocation: %s/secret-token\r\nContent-Length: 0\r\n\r\n", status, target.url))
+		server := serveBytes(t, fmt.Sprintf("HTTP/1.1 %d Moved\r\nConnection: close\r\nLocation: %s/secret-token\r\nContent-Length: 0\r\n\r\n", status, target.url))
 		before := target.count()
 		err := newClient(t, server.url).Call(t.Context(), "m", nil)
 		var asHTTP *xmlrpc.HTTPError

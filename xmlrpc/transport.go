@@ -2,9 +2,12 @@ package xmlrpc
 
 import (
 	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -19,15 +22,14 @@ const maxStaleConnections = 4
 // net/http repeats a POST by itself in one case only: the connection was a kept
 // one, nothing at all had been written to it, and the request has a GetBody.
 // Requests made here have none, so net/http never repeats them, and does not
-// send the document to where a 307 or 308 points either. post repeats in a
-// narrower case, in which no server can have the call: the connection was a kept
-// one and the last byte of the document was never handed to it.
+// send the document to where a 307 or 308 points either. post repeats in the
+// same case, and in it alone: the connection was a kept one, and no server can
+// have all of the document from it.
 func (c *Client) post(ctx context.Context, doc []byte) (resp *http.Response, release func(), err error) {
 	for attempt := 1; ; attempt++ {
+		sending := &attemptTrace{}
 		body := &requestBody{doc: doc}
-		var kept atomic.Bool
-		trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { kept.Store(info.Reused) }}
-		req, err := c.request(httptrace.WithClientTrace(ctx, trace), body)
+		req, err := c.request(httptrace.WithClientTrace(ctx, sending.hooks()), body)
 		if err != nil {
 			return nil, nil, &TransportError{Err: c.conceal(err)}
 		}
@@ -39,12 +41,38 @@ func (c *Client) post(ctx context.Context, doc []byte) (resp *http.Response, rel
 			// http.Client gives both when it does not follow a redirect.
 			_ = resp.Body.Close()
 		}
-		sent := body.detach()
-		if !sent && kept.Load() && ctx.Err() == nil && attempt <= maxStaleConnections {
+		sent := body.detach() && !sending.writeFailed(err)
+		if !sent && sending.kept.Load() && ctx.Err() == nil && attempt <= maxStaleConnections {
 			continue
 		}
 		return nil, nil, &TransportError{Sent: sent, Err: c.conceal(err)}
 	}
+}
+
+// attemptTrace is what net/http tells of one attempt.
+type attemptTrace struct {
+	kept  atomic.Bool // the connection had been used before
+	http2 atomic.Bool
+}
+
+func (a *attemptTrace) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { a.kept.Store(info.Reused) },
+		WroteHeaderField: func(name string, _ []string) {
+			// Only HTTP/2 has fields such as ":method".
+			if strings.HasPrefix(name, ":") {
+				a.http2.Store(true)
+			}
+		},
+	}
+}
+
+// writeFailed tells whether err means that writing the request failed. Over
+// HTTP/1 the document's last byte is the last that is written, so that a failure
+// to write is one to send all of it. Over HTTP/2 other frames follow.
+func (a *attemptTrace) writeFailed(err error) bool {
+	var op *net.OpError
+	return !a.http2.Load() && errors.As(err, &op) && (op.Op == "write" || op.Op == "readfrom")
 }
 
 func (c *Client) request(ctx context.Context, body *requestBody) (*http.Request, error) {

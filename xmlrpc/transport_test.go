@@ -9,9 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -295,83 +293,3 @@ func TestAnErrorOfTheTransportThatQuotesTheURLIsNotShown(t *testing.T) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// TestACallOnAKeptConnectionThatDiesIsNeverSentTwice has a server that answers
-// the first request of each connection and closes it on the second, having read
-// all of it: from outside this looks like a connection that was closed for
-// idleness, and a client that repeats the call makes it twice.
-func TestACallOnAKeptConnectionThatDiesIsNeverSentTwice(t *testing.T) {
-	var s *rawServer
-	s = serveRaw(t, func(conn net.Conn, r *bufio.Reader) {
-		_, _ = io.WriteString(conn, keptResponse)
-		s.read(r)
-	})
-	client := newClient(t, s.url, xmlrpc.WithHTTPClient(&http.Client{Transport: &http.Transport{}}))
-	if err := client.Call(t.Context(), "first", nil); err != nil {
-		t.Fatal(err)
-	}
-	wantTransport(t, client.Call(t.Context(), "second", nil), true)
-	if s.count() != 2 {
-		t.Errorf("the server got %d calls, want each of the two once", s.count())
-	}
-}
-
-// TestAKeptConnectionThatIsClosedDoesNotFailTheNextCall has a server that closes
-// every connection after one answer. Whether the client has noticed by its next
-// call is a matter of luck; whatever happens, no call may arrive twice.
-func TestAKeptConnectionThatIsClosedDoesNotFailTheNextCall(t *testing.T) {
-	s := serveBytes(t, keptResponse)
-	client := newClient(t, s.url, xmlrpc.WithHTTPClient(&http.Client{Transport: &http.Transport{}}))
-	for i := range 200 {
-		method := fmt.Sprint("call", i)
-		err := client.Call(t.Context(), method, nil)
-		if err != nil {
-			wantTransport(t, err, true)
-		}
-		s.mu.Lock()
-		arrived := 0
-		for _, body := range s.bodies {
-			if strings.Contains(body, "<methodName>"+method+"<") {
-				arrived++
-			}
-		}
-		s.mu.Unlock()
-		if arrived > 1 || (err == nil && arrived != 1) {
-			t.Fatalf("%s arrived %d times, error %v", method, arrived, err)
-		}
-	}
-}
-
-// staleTransport claims, for its first requests, that a kept connection died
-// before anything was read from the body.
-type staleTransport struct {
-	stale int
-	tries atomic.Int32
-	next  http.RoundTripper
-}
-
-func (s *staleTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if int(s.tries.Add(1)) > s.stale {
-		return s.next.RoundTrip(r)
-	}
-	httptrace.ContextClientTrace(r.Context()).GotConn(httptrace.GotConnInfo{Reused: true})
-	return nil, errors.New("http: server closed idle connection")
-}
-
-func TestACallMovesOnFromAConnectionThatWasClosedBeforeItBegan(t *testing.T) {
-	server := serveBytes(t, response(200, "text/xml", pongDocument))
-	for stale, want := range map[int]bool{1: true, 4: true, 5: false} {
-		transport := &staleTransport{stale: stale, next: http.DefaultTransport}
-		client := newClient(t, server.url, xmlrpc.WithHTTPClient(&http.Client{Transport: transport}))
-		err := client.Call(t.Context(), "m", nil)
-		if (err == nil) != want {
-			t.Errorf("%d stale connections: error %v", stale, err)
-		}
-		if err != nil {
-			wantTransport(t, err, false)
-		}
-		if tries := int(transport.tries.Load()); tries > 5 {
-			t.Errorf("%d tries", tries)
-		}
-	}
-}

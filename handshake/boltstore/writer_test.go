@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	"go.uber.org/goleak"
 
 	"github.com/trackgate/trackgate/handshake"
 )
@@ -180,6 +181,20 @@ func TestADiskThatDoesNotAnswerHoldsNobodyForLong(t *testing.T) {
 	}
 }
 
+func TestAClosedStoreLeavesNothingRunning(t *testing.T) {
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s, err := Open(filepath.Join(t.TempDir(), "tokens.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Mint(context.Background(), newRecord(time.Now(), time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhatWaitsWhenTheStoreClosesIsDone(t *testing.T) {
 	s := openTemp(t, WithStallLimit(time.Hour))
 	release := hold(t, s)
@@ -232,7 +247,7 @@ func TestAFailedCommitFailsAllThatSharedItAndIsToldApart(t *testing.T) {
 		t.Errorf("a commit that readers see: %v, want ErrOutcomeUnknown", err)
 	}
 	fail(b, err)
-	if b.ops[0].err != err || b.ops[1].err != known || b.ops[2].err != err {
+	if !errors.Is(b.ops[0].err, err) || !errors.Is(b.ops[1].err, known) || !errors.Is(b.ops[2].err, err) {
 		t.Errorf("the errors are %v, %v, %v", b.ops[0].err, b.ops[1].err, b.ops[2].err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
 
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/redisstore"
@@ -136,6 +137,16 @@ func TestAClientOfTheCallersStaysOpen(t *testing.T) {
 	}
 	if err := s.Mint(context.Background(), newRecord(time.Now())); !errors.Is(err, handshake.ErrClosed) {
 		t.Errorf("with the client closed: %v, want ErrClosed", err)
+	}
+}
+
+func TestAClosedStoreLeavesNothingRunning(t *testing.T) {
+	server := startServer(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	s := open(t, server)
+	warm(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 

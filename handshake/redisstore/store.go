@@ -13,9 +13,8 @@
 // which the script leaves in the record: a repetition finds its own number
 // there and reports what the first one did. When the repetitions fail too, the
 // call fails with handshake.ErrOutcomeUnknown, and the token may be used without
-// anybody having been told so; it is never accepted afterwards. A command that
-// a dead connection still delivers, late, finds the token used or ended and
-// changes nothing.
+// anybody having been told so; then it is never accepted. A command that a dead
+// connection still delivers, late, can at most use up or end a token that way.
 //
 // # Durability
 //
