@@ -33,7 +33,7 @@ func (o *LogObserver) Observe(ctx context.Context, e Event) {
 	if e.Tracker != "" {
 		attrs = append(attrs, slog.String("tracker", e.Tracker))
 	}
-	if e.Root != "" && e.Reason != ReasonUnknownRoot { // which would be a stranger's own text
+	if e.Root != "" {
 		attrs = append(attrs, slog.String("root", clip(e.Root)))
 	}
 	if e.Caller.IsValid() {
