@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -197,6 +198,19 @@ func TestNoTokenIsLostOrAcceptedTwiceWhenTheGatewayIsKilledOnRedis(t *testing.T)
 		g = startGatewayIn(t, data, args...)
 		ledger.check(t, g)
 	}
+}
+
+func TestNoTokenIsLostOrAcceptedTwiceWhenTheGatewayIsStoppedUnderLoad(t *testing.T) {
+	t.Parallel()
+	data, args := t.TempDir(), with(unlimited, "--set", "log.level=error")
+	ledger := newTokenLedger()
+	g := startGatewayIn(t, data, args...)
+	ledger.arm(func() { _ = g.cmd.Process.Signal(syscall.SIGTERM) })
+	runUntilCrash(ledger, g)
+	if status := g.Stop(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	ledger.check(t, startGatewayIn(t, data, args...))
 }
 
 func TestNoTokenIsLostOrAcceptedTwiceWhenRedisIsKilled(t *testing.T) {

@@ -162,7 +162,7 @@ func TestEveryKeyOfTheREADMEIsAKey(t *testing.T) {
 	_, table, _ := strings.Cut(string(text), "| key | default | meaning |")
 	table, _, _ = strings.Cut(table, "| key |")
 	keys := 0
-	for _, row := range regexp.MustCompile("(?m)^\\| ([^|]*) \\|").FindAllStringSubmatch(table, -1) {
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]*) \|`).FindAllStringSubmatch(table, -1) {
 		section := ""
 		for _, name := range regexp.MustCompile("`([a-z_.]+)`").FindAllStringSubmatch(row[1], -1) {
 			key := name[1]

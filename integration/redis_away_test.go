@@ -113,7 +113,7 @@ func TestWithoutRedisNothingIsMintedOrAcceptedUntilItIsBack(t *testing.T) {
 		t.Error("trackgate_throttle_shared is not 0 while Redis is away")
 	}
 
-	redis = startRedis(t, redis.opts)
+	startRedis(t, redis.opts)
 	awaitStatus(t, g, "http://"+g.Admin+"/readyz", http.StatusOK)
 	g.await(t, func() bool { return metric(t, scrape(t, g), "trackgate_throttle_shared") == 1 })
 	present(t, g, token).wantText(t, http.StatusOK, validatedBody)

@@ -80,6 +80,7 @@ type DecodeError struct {
 	column int
 	path   string
 	reason string
+	limit  bool // the document is beyond a limit, and may be fine otherwise
 }
 
 var _ FaultCoder = (*DecodeError)(nil)
@@ -88,20 +89,24 @@ var _ FaultCoder = (*DecodeError)(nil)
 func (e *DecodeError) FaultCode() int { return e.code }
 
 // FaultString says what is wrong and where, in ASCII, fit to be sent to the
-// caller: it quotes no more than one name or one number of the document.
+// caller: it quotes no more than one name or one number of the document. It
+// begins with REQUEST_TOO_LARGE where the document is beyond one of the limits,
+// which it names with its value.
 func (e *DecodeError) FaultString() string {
 	text := e.reason
 	if e.path != "" {
 		text = e.path + ": " + text
 	}
-	switch e.code {
-	case CodeNotWellFormed:
+	switch {
+	case e.limit:
+		text = "REQUEST_TOO_LARGE: " + text
+	case e.code == CodeNotWellFormed:
 		text = "not well formed: " + text
-	case CodeUnsupportedEncoding:
+	case e.code == CodeUnsupportedEncoding:
 		text = "unsupported encoding: " + text
-	case CodeInvalidCharacter:
+	case e.code == CodeInvalidCharacter:
 		text = "invalid character: " + text
-	case CodeInvalidRequest:
+	case e.code == CodeInvalidRequest:
 		text = "not valid XML-RPC: " + text
 	}
 	if e.line > 0 {

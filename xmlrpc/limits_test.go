@@ -86,6 +86,7 @@ func TestEachLimitRefusesWhatIsOneBeyondIt(t *testing.T) {
 			}
 			_, err := ParseCall(over, WithLimits(c.limits))
 			wantCode(t, err, CodeInvalidRequest, c.words)
+			wantCode(t, err, CodeInvalidRequest, "REQUEST_TOO_LARGE: ")
 		})
 	}
 }

@@ -46,7 +46,7 @@ func newParser(doc []byte, o decodeOptions) (*parser, *DecodeError) {
 }
 
 func tooLong(l Limits) *DecodeError {
-	return &DecodeError{code: CodeInvalidRequest, reason: "the document is longer than the limit of " + itoa(l.Bytes) + " bytes"}
+	return &DecodeError{code: CodeInvalidRequest, limit: true, reason: "the document is longer than the limit of " + itoa(l.Bytes) + " bytes"}
 }
 
 func (p *parser) release() {
@@ -176,7 +176,7 @@ func (p *parser) call() (method string, params []uint32, ok bool) {
 		return "", nil, p.invalid(at, reason)
 	}
 	if len(name) > p.limits.NameLength {
-		return "", nil, p.invalid(at, "a name is longer than the limit")
+		return "", nil, p.beyond(at, "a name is longer than the limit of "+itoa(p.limits.NameLength)+" bytes")
 	}
 	method = string(name)
 	p.arena = p.arena[:0]
@@ -277,7 +277,7 @@ func (p *parser) value(depth int) bool {
 		return false
 	}
 	if p.values++; p.values > p.limits.Values {
-		return p.invalid(at, "more values than the limit of "+itoa(p.limits.Values))
+		return p.beyond(at, "more values than the limit of "+itoa(p.limits.Values))
 	}
 	start := len(p.arena)
 	if empty {
@@ -327,7 +327,7 @@ func (p *parser) typed(at int, tag span, empty bool, depth int) bool {
 
 func (p *parser) array(at int, tag span, empty bool, depth int) bool {
 	if depth >= p.limits.Depth {
-		return p.invalid(at, "values nested deeper than the limit of "+itoa(p.limits.Depth))
+		return p.beyond(at, "values nested deeper than the limit of "+itoa(p.limits.Depth))
 	}
 	if empty {
 		return p.invalid(at, "an array without data")
@@ -363,7 +363,7 @@ func (p *parser) array(at int, tag span, empty bool, depth int) bool {
 
 func (p *parser) structure(at int, tag span, empty bool, depth int) bool {
 	if depth >= p.limits.Depth {
-		return p.invalid(at, "values nested deeper than the limit of "+itoa(p.limits.Depth))
+		return p.beyond(at, "values nested deeper than the limit of "+itoa(p.limits.Depth))
 	}
 	self := len(p.nodes)
 	p.nodes = append(p.nodes, node{kind: kindStruct})
@@ -407,7 +407,7 @@ func (p *parser) memberName() bool {
 	}
 	name := p.arena[start:]
 	if len(name) > p.limits.NameLength {
-		return p.invalid(at, "a name is longer than the limit")
+		return p.beyond(at, "a name is longer than the limit of "+itoa(p.limits.NameLength)+" bytes")
 	}
 	where := span{uint32(start), uint32(len(p.arena))}
 	slot := &p.names[nameSlot(name)]

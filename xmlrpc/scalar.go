@@ -9,7 +9,7 @@ import (
 // plain adds the string that was collected from start on.
 func (p *parser) plain(at, start int) bool {
 	if len(p.arena)-start > p.limits.StringLength {
-		return p.invalid(at, "a string is longer than the limit of "+itoa(p.limits.StringLength)+" bytes")
+		return p.beyond(at, "a string is longer than the limit of "+itoa(p.limits.StringLength)+" bytes")
 	}
 	p.add(kindString, 0, start, len(p.arena))
 	return true
@@ -69,7 +69,7 @@ func (p *parser) scalar(at int, is scalarType, start int) bool {
 		return p.plain(at, start)
 	}
 	if len(p.arena)-start > p.limits.StringLength {
-		return p.invalid(at, "a value is longer than the limit of "+itoa(p.limits.StringLength)+" bytes")
+		return p.beyond(at, "a value is longer than the limit of "+itoa(p.limits.StringLength)+" bytes")
 	}
 	end := len(p.arena)
 	for start < end && classes[p.arena[start]]&classSpace != 0 {
@@ -234,7 +234,7 @@ func (p *parser) dateTime(at, start, end int) bool {
 func (p *parser) big(at, start, end int, k kind) bool {
 	text := p.arena[start:end]
 	if len(text) > MaxBigDigits {
-		return p.invalid(at, "a number has more digits than the limit of "+itoa(MaxBigDigits))
+		return p.beyond(at, "a number has more digits than the limit of "+itoa(MaxBigDigits))
 	}
 	if !decimal(text, k == kindBigDecimal) || k == kindBigInteger && bytes.IndexByte(text, '.') >= 0 {
 		return p.invalid(at, "a number that is none")

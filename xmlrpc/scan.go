@@ -71,6 +71,13 @@ func (s *scanner) invalid(at int, reason string) bool {
 	return s.fail(CodeInvalidRequest, at, reason)
 }
 
+// beyond refuses a document for a limit, which the reason names.
+func (s *scanner) beyond(at int, reason string) bool {
+	s.fail(CodeInvalidRequest, at, reason)
+	s.err.limit = true
+	return false
+}
+
 // at returns the byte at i, and 0, which stands nowhere in XML, past the end.
 func (s *scanner) at(i int) byte {
 	if i < len(s.doc) {

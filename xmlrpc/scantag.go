@@ -36,7 +36,7 @@ func (s *scanner) name() (span, bool) {
 		return span{}, s.malformed(start, "a name with more than one colon")
 	}
 	if i-start > s.limits.NameLength {
-		return span{}, s.invalid(start, "a name is longer than the limit")
+		return span{}, s.beyond(start, "a name is longer than the limit of "+itoa(s.limits.NameLength)+" bytes")
 	}
 	s.pos = i
 	return span{uint32(start), uint32(i)}, true
@@ -98,7 +98,7 @@ func (s *scanner) attribute() bool {
 		}
 	}
 	if len(s.attrs) == MaxAttributes {
-		return s.invalid(start, "an element has more attributes than the limit")
+		return s.beyond(start, "an element has more attributes than the limit of "+itoa(MaxAttributes))
 	}
 	s.attrs = append(s.attrs, name)
 	s.skipSpace()
