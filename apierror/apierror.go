@@ -133,8 +133,12 @@ func (e *Error) FaultCode() int { return e.entry.fault }
 // the detail, in plain ASCII, since not every client reads more than that.
 func (e *Error) FaultString() string {
 	s := string(e.entry.name) + ": " + e.Message()
-	if e.detail != "" {
+	switch {
+	case e.detail == "":
+	case strings.HasSuffix(s, "."):
 		s += " " + e.detail
+	default:
+		s += ": " + e.detail
 	}
 	return ascii(s)
 }

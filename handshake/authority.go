@@ -115,7 +115,7 @@ type Callback struct {
 // store failed (STORE_UNAVAILABLE): the token may be consumed or not.
 func (a *Authority) Accept(ctx context.Context, c Callback) (Reason, error) {
 	now := a.now()
-	event := Event{Type: EventRefused, Time: now, Kind: c.Kind, Root: c.Root, Caller: c.Caller}
+	event := Event{Type: EventRefused, Time: now, Kind: c.Kind, Root: a.known(c.Root), Caller: c.Caller}
 	reason, err := a.accept(ctx, c, now, &event)
 	event.Reason = reason
 	if err != nil {
@@ -257,6 +257,14 @@ func (a *Authority) Find(ctx context.Context, f Fingerprint) (Record, bool, erro
 	default:
 		return records[0], true, nil
 	}
+}
+
+// known is the name of a tracker, if there is one of that name.
+func (a *Authority) known(name string) string {
+	if _, ok := a.trackers(name); ok {
+		return name
+	}
+	return ""
 }
 
 func (a *Authority) observe(ctx context.Context, e Event) {

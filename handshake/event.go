@@ -39,8 +39,9 @@ type Event struct {
 	Kind Kind
 	// Tracker is the tracker that the token is bound to, as far as known.
 	Tracker string
-	// Root is the tracker whose callback root was used; "" is the common root.
-	// With ReasonUnknownRoot it is the caller's text, of any length.
+	// Root is the tracker whose callback root was used; "" is the common root,
+	// and that of a name that no tracker has: it is the caller's text, which may
+	// be anything.
 	Root string
 	// Caller is the address that made the callback; invalid for other events.
 	Caller netip.Addr

@@ -128,7 +128,7 @@ func (h *Handler) refuse(r *http.Request, t target, reason Reason, err error) {
 
 // event describes a callback that never came to the store.
 func (h *Handler) event(r *http.Request, t target, kind EventType) Event {
-	event := Event{Type: kind, Time: h.authority.now(), Kind: BugTracker, Root: t.root, Caller: h.caller(r)}
+	event := Event{Type: kind, Time: h.authority.now(), Kind: BugTracker, Root: h.authority.known(t.root), Caller: h.caller(r)}
 	if id, ok := ParseToken(t.token); ok {
 		event.Fingerprint = id.Fingerprint()
 	}

@@ -34,7 +34,7 @@ func (o *LogObserver) Observe(ctx context.Context, e Event) {
 		attrs = append(attrs, slog.String("tracker", e.Tracker))
 	}
 	if e.Root != "" {
-		attrs = append(attrs, slog.String("root", clip(e.Root)))
+		attrs = append(attrs, slog.String("root", e.Root))
 	}
 	if e.Caller.IsValid() {
 		attrs = append(attrs, slog.String("caller", e.Caller.String()))
@@ -46,16 +46,6 @@ func (o *LogObserver) Observe(ctx context.Context, e Event) {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	o.logger.LogAttrs(ctx, level, "token "+string(e.Type), attrs...)
-}
-
-// maxLoggedRoot is how much of a root's name is logged: it is the caller's text.
-const maxLoggedRoot = 64
-
-func clip(name string) string {
-	if len(name) <= maxLoggedRoot {
-		return name
-	}
-	return name[:maxLoggedRoot] + "..."
 }
 
 func levelOf(e Event) slog.Level {

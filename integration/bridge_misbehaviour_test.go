@@ -54,6 +54,7 @@ var callTroubles = []trackerTrouble{
 // TestAMisbehavingTrackerIsTheFaultThatSaysSo also calls a second tracker after
 // each misbehaviour of the first.
 func TestAMisbehavingTrackerIsTheFaultThatSaysSo(t *testing.T) {
+	t.Parallel()
 	relay := startRelay(t)
 	gnome := startTracPeer(t, tracPeerOptions{CallbackRoot: relay.URL + "/for/gnome"})
 	kde := startTracPeer(t, tracPeerOptions{CallbackRoot: relay.URL + "/for/kde"})

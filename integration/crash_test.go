@@ -207,7 +207,8 @@ func TestNoTokenIsLostOrAcceptedTwiceWhenTheGatewayIsStoppedUnderLoad(t *testing
 	g := startGatewayIn(t, data, args...)
 	ledger.arm(func() { _ = g.cmd.Process.Signal(syscall.SIGTERM) })
 	runUntilCrash(ledger, g)
-	if status := g.Stop(); status != 0 {
+	<-g.done
+	if status := g.cmd.ProcessState.ExitCode(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	ledger.check(t, startGatewayIn(t, data, args...))

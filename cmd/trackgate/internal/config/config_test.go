@@ -95,7 +95,7 @@ func TestMistakesAreNamedWithWhatToDo(t *testing.T) {
 	}{
 		{name: "an unknown key names the nearest", file: "[private]\nlisen = \"x\"", want: "trackgate.toml:2: unknown key private.lisen: did you mean private.listen?"},
 		{name: "an unknown key of a tracker", file: "[[tracker]]\nname = \"a\"\nallow_privat = true", want: "unknown key tracker.allow_privat: did you mean tracker.allow_private?"},
-		{name: "an unknown section", file: "[privat]\necho = true", want: "unknown key privat"},
+		{name: "an unknown section", file: "[privat]\necho = true", want: "unknown key privat: did you mean private?"},
 		{name: "a wrong type", file: "[private]\necho = \"yes\"", want: "trackgate.toml:2: "},
 		{name: "broken TOML", file: "[private\n", want: "trackgate.toml:1: "},
 		{name: "an unknown --set", sets: []string{"limits.mint.brst=3"}, want: "--set limits.mint.brst: unknown key limits.mint.brst: did you mean limits.mint.burst?"},

@@ -10,10 +10,10 @@ import (
 // environment and --set can give.
 func scalarKeys() []string { return keysOf(reflect.TypeFor[Config](), "", false) }
 
-// allKeys lists every key of the file, those of [[tracker]] included.
+// allKeys lists every key of the file, sections and those of [[tracker]] included.
 func allKeys() []string { return keysOf(reflect.TypeFor[Config](), "", true) }
 
-func keysOf(t reflect.Type, prefix string, trackers bool) []string {
+func keysOf(t reflect.Type, prefix string, all bool) []string {
 	var keys []string
 	for i := range t.NumField() {
 		f := t.Field(i)
@@ -21,12 +21,15 @@ func keysOf(t reflect.Type, prefix string, trackers bool) []string {
 		zero := reflect.New(f.Type).Elem()
 		switch {
 		case f.Type == reflect.TypeFor[[]Tracker]():
-			if trackers {
+			if all {
 				keys = append(keys, key)
-				keys = append(keys, keysOf(f.Type.Elem(), key+".", trackers)...)
+				keys = append(keys, keysOf(f.Type.Elem(), key+".", all)...)
 			}
 		case isSection(zero):
-			keys = append(keys, keysOf(f.Type, key+".", trackers)...)
+			if all {
+				keys = append(keys, key)
+			}
+			keys = append(keys, keysOf(f.Type, key+".", all)...)
 		default:
 			keys = append(keys, key)
 		}

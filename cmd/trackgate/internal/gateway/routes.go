@@ -97,7 +97,7 @@ func adminRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, stores *st
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("/", notFound)
+	mux.HandleFunc("GET /", notFound)
 	return &guard{next: mux, hosts: cfg.Admin.Hosts, refused: refusals("admin", m, logger)}
 }
 
