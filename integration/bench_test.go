@@ -54,7 +54,6 @@ func benchGateway(b *testing.B) {
 		"--set", "limits.mint.rate=1000000/s", "--set", "limits.mint.burst=1000000",
 		"--set", "limits.handshake.rate=1000000/s", "--set", "limits.handshake.burst=1000000",
 		"--set", "limits.handshake_failures.rate=1000000/s", "--set", "limits.handshake_failures.burst=1000000",
-		"--set", "log.level=warn",
 	}
 	bolt := startGateway(b, open...)
 	shared := startGateway(b, append(open, "--set", "store.url="+redis.URL)...)

@@ -20,6 +20,7 @@ import (
 // It has no time limit of its own and fails when Redis does: see [Failover].
 type Redis struct {
 	limiter *redis_rate.Limiter
+	scripts *scripts
 	// refused remembers, by the hash of their first key, questions of which one
 	// was refused after another was granted. They are asked one by one the next
 	// time, so that a caller that keeps coming costs Redis one script and not
@@ -42,7 +43,8 @@ var _ Limiter = (*Redis)(nil)
 // up what comes after it. A client that repeats a command whose answer was lost
 // (MaxRetries) can charge a caller for it more than once.
 func NewRedis(client redis.UniversalClient) *Redis {
-	return &Redis{limiter: redis_rate.NewLimiter(newScripts(client)), seed: maphash.MakeSeed()}
+	scripts := newScripts(client)
+	return &Redis{limiter: redis_rate.NewLimiter(scripts), scripts: scripts, seed: maphash.MakeSeed()}
 }
 
 // Take implements [Limiter].
@@ -137,6 +139,17 @@ func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
 	p := a.Policy
 	if p.Rate.IsOff() {
 		return unlimited(p), nil
+	}
+	if a.N == 0 {
+		// Most callers that are looked at have taken nothing lately, and then have
+		// no key. That is cheaper to see than to have the script find it out.
+		spent, err := l.scripts.exists(ctx, p.Key(a.Caller))
+		if err != nil {
+			return Decision{}, fmt.Errorf("ratelimit: asking Redis about policy %s: %w", p.Name, err)
+		}
+		if !spent {
+			return decide(p, 0, true, 0), nil
+		}
 	}
 	limit := redis_rate.Limit{Rate: p.Rate.events, Burst: p.Burst, Period: p.Rate.per}
 	res, err := l.limiter.AllowN(ctx, p.Key(a.Caller), limit, a.N)

@@ -62,8 +62,17 @@ func (s *scripts) run(ctx context.Context, command, script string, keys []string
 	return cmd
 }
 
+// exists tells whether Redis has a key.
+func (s *scripts) exists(ctx context.Context, key string) (bool, error) {
+	cmd := redis.NewIntCmd(ctx, "exists", key)
+	if err := s.process(ctx, cmd); err != nil {
+		return false, err
+	}
+	return cmd.Val() > 0, nil
+}
+
 // process runs cmd and waits for it as long as ctx lasts.
-func (s *scripts) process(ctx context.Context, cmd *redis.Cmd) error {
+func (s *scripts) process(ctx context.Context, cmd redis.Cmder) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
