@@ -34,17 +34,18 @@ type item struct {
 // text otherwise. An err that is not of the catalogue is answered as
 // [ServerError]. Headers that w has already are kept.
 func Write(w http.ResponseWriter, r *http.Request, err error) {
-	w.Header().Add("Vary", "Accept")
 	if AcceptsJSON(r) {
 		WriteJSON(w, err)
 		return
 	}
+	w.Header().Set("Vary", "Accept")
 	e := From(err)
 	write(w, e, ContentTypeText, []byte(e.Message()))
 }
 
 // WriteJSON answers with err as JSON, for routes that speak nothing else.
 func WriteJSON(w http.ResponseWriter, err error) {
+	w.Header().Set("Vary", "Accept")
 	e := From(err)
 	body, jsonErr := json.Marshal(e)
 	if jsonErr != nil { // only an extra that JSON cannot write

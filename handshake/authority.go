@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -91,9 +92,8 @@ func (a *Authority) Mint(ctx context.Context, kind Kind, tracker string) (string
 	record := Record{ID: id, Kind: kind, Tracker: tracker, Expires: id.Time().Add(a.lifetime)}
 	event := Event{Type: EventMinted, Time: now, Fingerprint: id.Fingerprint(), Kind: kind, Tracker: tracker}
 	if err := a.store.Mint(ctx, record); err != nil {
-		event.Type, event.Reason, event.Err = EventRefused, ReasonStore, err
-		a.observe(ctx, event)
-		return "", Fingerprint{}, unavailable(err)
+		event.Type = EventRefused
+		return "", Fingerprint{}, a.failed(ctx, event, err)
 	}
 	a.observe(ctx, event)
 	return text, event.Fingerprint, nil
@@ -119,9 +119,7 @@ func (a *Authority) Accept(ctx context.Context, c Callback) (Reason, error) {
 	reason, err := a.accept(ctx, c, now, &event)
 	event.Reason = reason
 	if err != nil {
-		event.Reason, event.Err = ReasonStore, err
-		a.observe(ctx, event)
-		return ReasonStore, unavailable(err)
+		return ReasonStore, a.failed(ctx, event, err)
 	}
 	if reason == Granted {
 		event.Type = EventConsumed
@@ -130,13 +128,23 @@ func (a *Authority) Accept(ctx context.Context, c Callback) (Reason, error) {
 	return reason, nil
 }
 
+// failed reports that the store failed, or that the caller was gone before it
+// was asked, which says nothing about the store.
+func (a *Authority) failed(ctx context.Context, event Event, err error) error {
+	event.Reason, event.Err = ReasonStore, err
+	if errors.Is(ctx.Err(), context.Canceled) && errors.Is(err, context.Canceled) {
+		event.Reason = ReasonGone
+	}
+	a.observe(ctx, event)
+	return unavailable(err)
+}
+
 // accept decides about a presentation and fills in what the event can say.
 //
 // Most tokens are bound as their root expects, so that one step of the store
-// decides. A token of tracker T under the common root takes two: the store says
-// that it is T's, and when T's rules let it pass, T is expected. Between the
-// steps nothing can change but the token's end, for kind and tracker of a
-// record never change.
+// decides. Others take two: the store says whose the token is, and when that
+// one's rules let it pass, the second step expects it. Between the steps nothing
+// can change but the token's end, for kind and tracker of a record never change.
 func (a *Authority) accept(ctx context.Context, c Callback, now time.Time, event *Event) (Reason, error) {
 	id, ok := ParseToken(c.Token)
 	if !ok {
@@ -163,19 +171,33 @@ func (a *Authority) accept(ctx context.Context, c Callback, now time.Time, event
 	if reason != ReasonUnknown {
 		event.Kind, event.Tracker = record.Kind, record.Tracker
 	}
-	if reason != ReasonWrongTracker || c.Root != "" {
+	if reason != ReasonWrongTracker {
 		return reason, nil
 	}
-	tracker, ok := a.trackers(record.Tracker)
-	if !ok || tracker.OwnRoot {
-		return ReasonWrongTracker, nil
-	}
-	if !tracker.admits(c.Caller) {
-		return ReasonWrongAddress, nil
+	if reason := a.elsewhere(record.Tracker, c); reason != Granted {
+		return reason, nil
 	}
 	claim.Tracker = record.Tracker
 	_, reason, err = a.store.Consume(ctx, claim)
 	return reason, err
+}
+
+// elsewhere tells whether a token may be presented under a root that is not its
+// holder's own. Nobody's token may, under every root: its holder is not known,
+// and the tracker to which it was handed calls back under the root that it was
+// configured with.
+func (a *Authority) elsewhere(holder string, c Callback) Reason {
+	if holder == "" {
+		return Granted
+	}
+	tracker, ok := a.trackers(holder)
+	switch {
+	case !ok, c.Root != "", tracker.OwnRoot:
+		return ReasonWrongTracker
+	case !tracker.admits(c.Caller):
+		return ReasonWrongAddress
+	}
+	return Granted
 }
 
 // plausible refuses what cannot be live by the time that its text claims, so

@@ -127,8 +127,9 @@ func TestATokenIsValidOnlyWhereItsTrackerCallsBack(t *testing.T) {
 		want        handshake.Reason
 	}{
 		{"", "", anyone, handshake.Granted},
-		{"", "trac", anyone, handshake.ReasonWrongTracker},
-		{"", "gnome", atGnome, handshake.ReasonWrongTracker},
+		{"", "trac", anyone, handshake.Granted},
+		{"", "gnome", atGnome, handshake.Granted},
+		{"", "gnome", anyone, handshake.ReasonWrongAddress},
 		{"", "nobody", anyone, handshake.ReasonUnknownRoot},
 		{"trac", "", anyone, handshake.Granted},
 		{"trac", "trac", anyone, handshake.Granted},
@@ -333,4 +334,19 @@ func TestAFingerprintOfTwoTokensRevokesNeither(t *testing.T) {
 	if _, _, err := g.RevokeFingerprint(context.Background(), handshake.Fingerprint{}); err == nil {
 		t.Error("one was revoked")
 	}
+}
+
+func TestACallerThatHangsUpIsNoFailureOfTheStore(t *testing.T) {
+	g := newGateway(t)
+	token := g.mint(t, handshake.BugTracker, "")
+	g.told()
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := g.Accept(gone, handshake.Callback{Token: token, Kind: handshake.BugTracker}); err == nil {
+		t.Error("a caller that was gone was answered")
+	}
+	if events := g.told(); len(events) != 1 || events[0].Reason != handshake.ReasonGone {
+		t.Errorf("observers were told %v", events)
+	}
+	g.wantAccept(t, handshake.Callback{Token: token}, handshake.Granted)
 }

@@ -133,7 +133,7 @@ func TestAnInvalidTokenIsGoneHoweverItIsWritten(t *testing.T) {
 			send(t, server, http.MethodPost, target, "", nil).want(t, target, 410, invalidText)
 		}
 	}
-	for _, root := range []string{"/for/trac", "/for/kde", "/for/nobody", "/for/"} {
+	for _, root := range []string{"/for/nobody", "/for/", "/for/TRAC"} {
 		send(t, server, http.MethodPost, root+"/token/"+live+"/+bugtracker-handshake", "", nil).want(t, root, 410, invalidText)
 	}
 	send(t, server, http.MethodPost, "/token/"+live+"/+bugtracker-handshake", "", nil).want(t, "the live token at last", 200, okText)

@@ -52,6 +52,10 @@ func levelOf(e Event) slog.Level {
 	switch {
 	case e.Reason == ReasonStore:
 		return slog.LevelError
+	case e.Reason == ReasonMethod, e.Reason == ReasonNotAdmitted:
+		return slog.LevelDebug // strangers can cause any number of them
+	case e.Reason == ReasonGone:
+		return slog.LevelInfo
 	case e.Type == EventRefused:
 		return slog.LevelWarn
 	default:

@@ -40,6 +40,8 @@ const (
 	ReasonMethod Reason = "method_not_allowed"
 	// ReasonNotAdmitted: the admission hook refused the request.
 	ReasonNotAdmitted Reason = "not_admitted"
+	// ReasonGone: the caller went away before the store was asked.
+	ReasonGone Reason = "gone"
 	// ReasonStore: the store failed; the token may be consumed or not.
 	ReasonStore Reason = "store_unavailable"
 )
@@ -48,6 +50,6 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonUnknown, ReasonUsed, ReasonRevoked, ReasonExpired, ReasonWrongKind, ReasonWrongTracker,
-		ReasonMalformed, ReasonFuture, ReasonUnknownRoot, ReasonWrongAddress, ReasonMethod, ReasonNotAdmitted, ReasonStore,
+		ReasonMalformed, ReasonFuture, ReasonUnknownRoot, ReasonWrongAddress, ReasonMethod, ReasonNotAdmitted, ReasonGone, ReasonStore,
 	}
 }

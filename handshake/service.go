@@ -12,7 +12,8 @@ import (
 //
 // returns a new token of the kind BugTracker. With a tracker's name it is bound
 // to that tracker; a name that is not configured is the fault
-// RESOURCE_NOT_FOUND, an empty one binds it to nobody, like none.
+// RESOURCE_NOT_FOUND, an empty one binds it to nobody, like none. Nobody's token
+// is valid under every callback root.
 func RegisterService(registry *xmlrpc.Registry, authority *Authority) error {
 	mint := func(ctx context.Context, tracker *string) (string, error) {
 		name := ""

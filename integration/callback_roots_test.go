@@ -29,7 +29,8 @@ func TestATokenBelongsToTheTrackerForWhichItWasMinted(t *testing.T) {
 		{"own root of one that may use the common one", "common", []string{"/for/own"}, "/for/common"},
 		{"own root with its name encoded", "own", []string{"", "/for/%6Fw", "/for/own%2F", "/for/own%00"}, "/for/%6Fw%6e"},
 		{"own root and right address", "here", []string{"", "/for/own"}, "/for/here"},
-		{"nobody's", "", []string{"/for/own", "/for/common", "/for/nobody"}, ""},
+		{"nobody's", "", []string{"/for/nobody", "/for/OWN"}, ""},
+		{"nobody's under a tracker's root", "", []string{"/for/nobody"}, "/for/own"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var owner []string

@@ -27,17 +27,27 @@ func main() {
 	// gateway's own log is another one.
 	log.SetOutput(io.Discard)
 	tuneGC()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx := context.Background()
+	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") {
+		ctx = untilSignal(ctx)
+	}
+	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	os.Exit(p.run(ctx, os.Args[1:]))
+}
+
+// untilSignal gives a context that ends with the first SIGINT or SIGTERM. A
+// second one ends the process at once.
+func untilSignal(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
 		<-signals
 		cancel()
-		<-signals // a second signal ends the process at once
+		<-signals
 		os.Exit(exitFailure)
 	}()
-	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
-	os.Exit(p.run(ctx, os.Args[1:]))
+	return ctx
 }
 
 // gcPercent lets the heap grow to five times what is live before it is

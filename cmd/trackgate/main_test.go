@@ -106,6 +106,7 @@ func TestWrongUsageIsExitStatus2AndSaysWhatIsWrong(t *testing.T) {
 		{[]string{"token", "mint", "extra"}, "takes no arguments"},
 		{[]string{"token", "show"}, "name a token"},
 		{[]string{"token", "show", "zz"}, "argument 1 is not a fingerprint"},
+		{[]string{"serve", "--set", "nonsense"}, "write it as section.key=value"},
 	} {
 		r := command(t, "", tc.args...)
 		if r.status != exitUsage || !strings.Contains(r.stderr, tc.want) {
@@ -308,5 +309,62 @@ func TestTheDemonstrationShowsEveryStep(t *testing.T) {
 			t.Fatalf("%q is missing, or not in its place, in\n%s", want, r.stdout)
 		}
 		at += i
+	}
+}
+
+// Only the lock of the socket tells gateways apart that share a directory and no
+// bolt file.
+func TestASecondGatewayLeavesTheFirstOnesSocketAlone(t *testing.T) {
+	data := t.TempDir()
+	first := serve(t, data, "--set", "store.url=bolt:"+filepath.Join(data, "first.db"))
+	second := serve(t, data, "--set", "store.url=bolt:"+filepath.Join(data, "second.db"))
+	if r := second.stop(); r.status != exitOK || !strings.Contains(r.stderr, "operator commands will not reach this gateway") {
+		t.Errorf("the second gateway: status %d, %s", r.status, r.stderr)
+	}
+	if r := command(t, "", "token", "mint", "--data", data); r.status != exitOK {
+		t.Errorf("the first gateway is not reached any more: %s", r.stderr)
+	}
+	if r := first.stop(); !strings.Contains(r.stderr, "token minted") {
+		t.Errorf("the first gateway minted nothing: %s", r.stderr)
+	}
+	if _, err := os.Stat(filepath.Join(data, "control.sock")); !os.IsNotExist(err) {
+		t.Errorf("the socket is left behind: %v", err)
+	}
+}
+
+func TestOptionsOfTheWholeServerPassNoGuard(t *testing.T) {
+	s := serve(t, t.TempDir())
+	for addr, want := range map[string]string{s.Private: "403", s.Admin: "403", s.Public: "404"} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, "OPTIONS * HTTP/1.1\r\nHost: evil.example\r\nOrigin: http://evil.example\r\nConnection: close\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+want) {
+			t.Errorf("%s: %.40q, %v; want %s", addr, answer, err, want)
+		}
+	}
+}
+
+func TestAnUntrustedProxyIsMentionedOnce(t *testing.T) {
+	s := serve(t, t.TempDir())
+	for range 2 {
+		req, err := http.NewRequest(http.MethodPost, "http://"+s.Public+"/token/x/+bugtracker-handshake", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Forwarded-For", "192.0.2.7")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+	}
+	if r := s.stop(); strings.Count(r.stderr, "public.trusted_proxies") != 1 {
+		t.Errorf("it is said %d times: %s", strings.Count(r.stderr, "public.trusted_proxies"), r.stderr)
 	}
 }

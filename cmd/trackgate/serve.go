@@ -20,7 +20,7 @@ func (p *program) serve(ctx context.Context, args []string) int {
 	var s settings
 	fs := p.flags("serve", &s)
 	readyFile := fs.String("ready-file", "", "")
-	switch err := fs.Parse(args); {
+	switch err := parse(fs, &s, args); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(p.stdout, usage)
 		return exitOK
@@ -37,6 +37,9 @@ func (p *program) serve(ctx context.Context, args []string) int {
 		return p.fail(err)
 	}
 	logger := newLogger(p.stderr, cfg.Log)
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o022 != 0 {
+		logger.Warn("others may write to the data directory, and so replace what is in it", "directory", dir, "mode", info.Mode().Perm().String())
+	}
 	g, err := gateway.Open(ctx, cfg, gateway.Environment{DataDir: dir, Logger: logger, Version: versionText()})
 	if err != nil {
 		return p.fail(err)

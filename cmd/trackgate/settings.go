@@ -31,6 +31,20 @@ func (p *program) flags(name string, s *settings) *flag.FlagSet {
 	return fs
 }
 
+// parse reads a command's flags. Its error does not repeat the text of a --set,
+// which may hold a secret.
+func parse(fs *flag.FlagSet, s *settings, args []string) error {
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	for _, set := range s.sets {
+		if !strings.Contains(set, "=") {
+			return errors.New("--set: write it as section.key=value")
+		}
+	}
+	return nil
+}
+
 // load reads the configuration and finds the data directory.
 func (p *program) load(s *settings) (*config.Config, string, error) {
 	cfg, err := config.Load(config.Source{File: s.file, Environ: p.environ, Sets: s.sets})

@@ -31,7 +31,7 @@ func (p *program) token(ctx context.Context, args []string) int {
 	if args[0] == "mint" {
 		fs.StringVar(&tracker, "tracker", "", "")
 	}
-	switch err := fs.Parse(args[1:]); {
+	switch err := parse(fs, &s, args[1:]); {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(p.stdout, usage)
 		return exitOK
@@ -72,7 +72,7 @@ func (p *program) withOperator(ctx context.Context, s *settings, command func(ga
 		if err := makeDataDir(dir); err != nil {
 			return p.fail(err)
 		}
-		logger := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+		logger := slog.New(slog.NewTextHandler(p.stderr, nil))
 		return p.withStore(ctx, cfg, dir, logger, command)
 	}
 	if err == nil {

@@ -57,6 +57,17 @@ type batch struct {
 
 func newBatch() *batch { return &batch{done: make(chan struct{}), stalled: make(chan struct{})} }
 
+// finished tells whether all outcomes are known, which counts for more than that
+// it took long.
+func (b *batch) finished() bool {
+	select {
+	case <-b.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // queue is what waits for the writer.
 type queue struct {
 	limit int
@@ -175,6 +186,9 @@ func (s *Store) do(ctx context.Context, o *op) error {
 	case <-b.done:
 		return o.err
 	case <-b.stalled:
+		if b.finished() {
+			return o.err
+		}
 		if o.progress.CompareAndSwap(opWaiting, opAbandoned) {
 			return fmt.Errorf("boltstore: the disk of %s does not answer: %w", s.path, handshake.ErrBusy)
 		}
@@ -190,6 +204,9 @@ func (s *Store) do(ctx context.Context, o *op) error {
 	case <-b.done:
 		return o.err
 	case <-b.stalled:
+		if b.finished() {
+			return o.err
+		}
 		return s.stallError()
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -46,6 +47,7 @@ type Store struct {
 	retention  time.Duration
 	stallLimit time.Duration
 	now        func() time.Time
+	logger     *slog.Logger
 	queue      queue
 	drained    chan struct{} // closed when the writer has returned
 	stopped    chan struct{} // closed when the file is closed
@@ -64,6 +66,10 @@ func WithRetention(d time.Duration) Option { return func(s *Store) { s.retention
 // WithClock sets the clock by which entries are forgotten, time.Now by default.
 func WithClock(now func() time.Time) Option { return func(s *Store) { s.now = now } }
 
+// WithLogger sets who is told of what goes wrong in the background; without it
+// nobody is.
+func WithLogger(l *slog.Logger) Option { return func(s *Store) { s.logger = l } }
+
 // WithQueue sets how many changes may wait for the writer; more are refused
 // with [handshake.ErrBusy].
 func WithQueue(n int) Option { return func(s *Store) { s.queue.limit = n } }
@@ -81,6 +87,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 		retention:  DefaultRetention,
 		stallLimit: DefaultStallLimit,
 		now:        time.Now,
+		logger:     slog.New(slog.DiscardHandler),
 		drained:    make(chan struct{}),
 		stopped:    make(chan struct{}),
 	}

@@ -36,7 +36,9 @@ func (s *Store) keepHouse() {
 			case <-swept:
 				go func() {
 					defer func() { swept <- struct{}{} }()
-					_ = s.Sweep(context.Background()) // the next one tries again
+					if err := s.Sweep(context.Background()); err != nil && !errors.Is(err, handshake.ErrClosed) {
+						s.logger.Warn("old tokens could not be forgotten; it is tried again", "error", err)
+					}
 				}()
 			default: // the last one is still at it
 			}
@@ -89,16 +91,22 @@ func oldTokens(tokens *bbolt.Bucket, retention time.Duration, now time.Time) ([]
 		if err != nil {
 			return nil, err
 		}
-		record, err := decodeRecord(id, value)
-		if err != nil {
-			return nil, err
-		}
-		if !forgettable(record, retention, now) {
+		if !outlived(id, value, retention, now) {
 			break
 		}
 		keys = append(keys, append([]byte{}, key...))
 	}
 	return keys, nil
+}
+
+// outlived tells whether an entry may be forgotten. One that cannot be read, of
+// a later version say, goes when any token of its age may.
+func outlived(id handshake.ID, value []byte, retention time.Duration, now time.Time) bool {
+	record, err := decodeRecord(id, value)
+	if err != nil {
+		record = handshake.Record{ID: id, Expires: id.Time().Add(handshake.MaxLifetime)}
+	}
+	return forgettable(record, retention, now)
 }
 
 // oldState looks at a chunk of the state table from a key on and returns the
@@ -126,11 +134,7 @@ func (o *op) forget(t tables, retention time.Duration, now time.Time) {
 			o.err = err
 			return
 		}
-		value := t.tokens.Get(key)
-		if value == nil {
-			continue
-		}
-		if record, err := decodeRecord(id, value); err == nil && forgettable(record, retention, now) {
+		if value := t.tokens.Get(key); value != nil && outlived(id, value, retention, now) {
 			o.delete(t.tokens, key)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/trackgate/trackgate/handshake"
 )
 
@@ -171,5 +173,32 @@ func TestWhatWasReplacedAfterTheLookIsNotForgotten(t *testing.T) {
 	}
 	if !has(t, s, record) || count(t, s, stateBucket) != 1 {
 		t.Error("a live entry was forgotten")
+	}
+}
+
+func TestARecordThatCannotBeReadDoesNotStopTheForgetting(t *testing.T) {
+	clock := newClock()
+	s := openTemp(t, WithClock(clock.Now), WithRetention(time.Hour))
+	minted := clock.Now()
+	strange, plain := newRecord(minted, time.Minute), newRecord(minted.Add(time.Second), time.Minute)
+	mintAll(t, s, strange, plain)
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		key := tokenKey(strange.ID)
+		value := encodeRecord(strange)
+		value[1] = 99 // a status of some later version
+		return tx.Bucket(tokensBucket).Put(key[:], value)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clock.set(minted.Add(handshake.MaxLifetime))
+	sweep(t, s)
+	if n := count(t, s, tokensBucket); n != 2 {
+		t.Errorf("%d records are left, want 2: the strange one may still be live", n)
+	}
+	clock.set(minted.Add(handshake.MaxLifetime + time.Hour + time.Second))
+	sweep(t, s)
+	if n := count(t, s, tokensBucket); n != 0 {
+		t.Errorf("%d records are left", n)
 	}
 }

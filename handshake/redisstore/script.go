@@ -14,15 +14,20 @@ import (
 // the tracker. It returns the value of the token after that, which says whether
 // this attempt ended it; nil means that there is none.
 //
+// The value outlives the token's own expiry by the retention. It must never go
+// before that expiry: a SET of the minting that a broken connection delivers late
+// would make the token live again.
+//
 // The order of the conditions does not matter here: the reason of a refusal is
 // found in the value that is returned.
 var endScript = newScript(`
 local v = redis.call('GET', KEYS[1])
 if not v or not string.find(v, '^%d') then return v end
-if string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 <= tonumber(ARGV[2]) then return v end
+local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[2]
+if left <= 0 then return v end
 if ARGV[6] and (string.sub(v, 1, 1) ~= ARGV[6] or string.sub(v, 20) ~= ARGV[7]) then return v end
 v = ARGV[1] .. string.sub(v, 1, 19) .. ARGV[3] .. ARGV[4] .. string.sub(v, 20)
-redis.call('SET', KEYS[1], v, 'PX', ARGV[5])
+redis.call('SET', KEYS[1], v, 'PX', string.format('%d', ARGV[5] + left))
 return v
 `)
 

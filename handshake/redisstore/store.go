@@ -133,6 +133,8 @@ func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
 	if !errors.Is(err, redis.Nil) {
 		return changeError("mint", err)
 	}
+	// The token is there by now, so that the caller's going away comes too late.
+	ctx = context.WithoutCancel(ctx)
 	get := redis.NewStringCmd(ctx, "get", key)
 	if err := s.process(ctx, get); err != nil && !errors.Is(err, redis.Nil) {
 		return changeError("mint", err)
@@ -236,7 +238,7 @@ func (s *Store) direct(ctx context.Context, use func(redis.UniversalClient) erro
 
 func (s *Store) guard(ctx context.Context, use func() error) error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return &notSentError{err}
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -254,14 +256,22 @@ func (s *Store) guard(ctx context.Context, use func() error) error {
 	}
 }
 
+// notSentError is that of a context that had ended before anything was sent. A
+// dial that takes too long gives context.DeadlineExceeded too, and means nothing
+// of the kind.
+type notSentError struct{ error }
+
+// Unwrap returns the context's error.
+func (e *notSentError) Unwrap() error { return e.error }
+
 // changeError says what an error means for a change. Whatever Redis or the
 // network said last, an earlier delivery of the command may have been executed.
 func changeError(what string, err error) error {
+	var unsent *notSentError
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, handshake.ErrClosed), errors.Is(err, handshake.ErrBusy),
-		errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, handshake.ErrClosed), errors.Is(err, handshake.ErrBusy), errors.As(err, &unsent):
 		return err
 	default:
 		return fmt.Errorf("redisstore: %s: %w: %w", what, handshake.ErrOutcomeUnknown, err)

@@ -160,9 +160,6 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalText writes the duration as it is read.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
 // Network is a range of addresses: CIDR, or one address for itself alone.
 type Network netip.Prefix
 
@@ -171,20 +168,24 @@ var _ encoding.TextUnmarshaler = (*Network)(nil)
 // UnmarshalText reads "192.0.2.0/24", "2001:db8::/32" or "192.0.2.7".
 func (n *Network) UnmarshalText(text []byte) error {
 	s := string(text)
-	if p, err := netip.ParsePrefix(s); err == nil {
-		*n = Network(p.Masked())
-		return nil
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return errNotANetwork
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
 	}
-	a, err := netip.ParseAddr(s)
-	if err != nil || a.Zone() != "" {
-		return errNotANetwork
+	// Addresses are compared without the IPv4-mapped form (RFC 4291, section 2.5.5.2).
+	if p.Addr().Is4In6() && p.Bits() >= mappedBits {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
 	}
-	*n = Network(netip.PrefixFrom(a, a.BitLen()))
+	*n = Network(p.Masked())
 	return nil
 }
 
-// MarshalText writes the network in CIDR form.
-func (n Network) MarshalText() ([]byte, error) { return netip.Prefix(n).MarshalText() }
+// mappedBits is how many bits stand before the IPv4 address in a mapped one.
+const mappedBits = 96
 
 // Prefixes gives networks as the standard library's type.
 func Prefixes(networks []Network) []netip.Prefix {

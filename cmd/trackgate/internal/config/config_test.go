@@ -66,7 +66,7 @@ callback_from = ["198.51.100.7", "2001:db8::/32"]
 `)
 	c, err := Load(Source{
 		File:    path,
-		Environ: []string{"TRACKGATE_PRIVATE_LISTEN=127.0.0.1:2", "TRACKGATE_LIMITS_HANDSHAKE_FAILURES_BURST=3", "PATH=/bin", "TRACKGATE_SERVICE_HOST=10.0.0.1", "TRACKGATE_PORT=tcp://10.0.0.1"},
+		Environ: []string{"TRACKGATE_PRIVATE_LISTEN=127.0.0.1:2", "TRACKGATE_LIMITS_HANDSHAKE_FAILURES_BURST=3", "PATH=/bin", "TRACKGATE_SERVICE_HOST=10.0.0.1", "TRACKGATE_PORT=tcp://10.0.0.1", "TRACKGATE_REDIS_SERVICE_HOST=10.0.0.1", "TRACKGATE_REDIS_PORT_6379_TCP_ADDR=10.0.0.1"},
 		Sets:    []string{"limits.mint.burst=9", "private.echo=true", "public.trusted_proxies=10.0.0.1, 10.1.0.0/16"},
 	})
 	if err != nil {
@@ -109,6 +109,13 @@ func TestMistakesAreNamedWithWhatToDo(t *testing.T) {
 		{name: "not a duration", sets: []string{"token.lifetime=10"}, want: "not a duration"},
 		{name: "not a network", sets: []string{"private.allow=10.0.0.0/99"}, want: "not a network"},
 		{name: "a burst of none", sets: []string{"limits.handshake.burst=0"}, want: "limits.handshake.burst: 0 is less than 1"},
+		{name: "a fraction of a second", sets: []string{"token.lifetime=1500ms"}, want: "token.lifetime: 1.5s: write whole seconds"},
+		{name: "too large a burst", sets: []string{"limits.mint.burst=2000000"}, want: "limits.mint.burst: 2000000 is more than 1000000"},
+		{name: "too many replicas", sets: []string{"limits.replicas=20000"}, want: "limits.replicas: 20000 is more than 10000"},
+		{name: "a store without a path", sets: []string{"store.url=bolt://"}, want: "store.url: bolt: needs a path"},
+		{name: "a password on the command line", sets: []string{"store.url=redis://:hush@127.0.0.1"}, want: "TRACKGATE_STORE_URL"},
+		{name: "a password in the file", file: "[store]\nurl = \"redis://u:hush@127.0.0.1\"", want: "TRACKGATE_STORE_URL"},
+		{name: "a slip with a password", sets: []string{"store.url:redis://:hush@127.0.0.1"}, want: "section.key=value"},
 		{name: "too long a lifetime", sets: []string{"token.lifetime=25h"}, want: "token.lifetime: 25h0m0s is not between 1s and 24h0m0s"},
 		{name: "not an address", sets: []string{"public.listen=8080"}, want: `public.listen: "8080" is not host:port`},
 		{name: "not a store", sets: []string{"store.url=mysql://x"}, want: "store.url: must be bolt:PATH, redis://"},
@@ -176,4 +183,14 @@ func FuzzLoad(f *testing.F) {
 			t.Fatalf("neither a configuration nor an error, or both: %v, %v", c, err)
 		}
 	})
+}
+
+func TestAMappedNetworkIsTheIPv4OneItMeans(t *testing.T) {
+	c, err := Load(Source{Sets: []string{"private.allow=::ffff:192.0.2.0/120, ::ffff:198.51.100.7"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(Prefixes(c.Private.Allow)); got != "[192.0.2.0/24 198.51.100.7/32]" {
+		t.Errorf("got %s", got)
+	}
 }

@@ -4,9 +4,10 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"reflect"
-	"slices"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,19 @@ const maxFile = 4 << 20
 var (
 	errNotADuration = errors.New(`not a duration: write it as "90s", "10m" or "24h"`)
 	errNotANetwork  = errors.New(`not a network: write it as "192.0.2.0/24", "2001:db8::/32" or one address`)
+	errNotASetting  = errors.New("--set: write it as section.key=value")
+	errPassword     = errors.New("a password does not belong here, where others can read it: put the URL into the environment, as TRACKGATE_STORE_URL")
 )
+
+// holdsPassword tells whether a store's URL has a password in it.
+func holdsPassword(s Secret) bool {
+	u, err := url.Parse(s.Reveal())
+	if err != nil || u.User == nil {
+		return false
+	}
+	_, has := u.User.Password()
+	return has
+}
 
 // Source says where configuration comes from, in the order in which it is read.
 type Source struct {
@@ -39,6 +52,9 @@ func Load(src Source) (*Config, error) {
 		if err := c.readFile(src.File); err != nil {
 			return nil, err
 		}
+		if holdsPassword(c.Store.URL) {
+			return nil, fmt.Errorf("%s: store.url: %w", src.File, errPassword)
+		}
 	}
 	if err := c.readEnviron(src.Environ); err != nil {
 		return nil, err
@@ -46,10 +62,13 @@ func Load(src Source) (*Config, error) {
 	for _, s := range src.Sets {
 		key, value, ok := strings.Cut(s, "=")
 		if !ok {
-			return nil, fmt.Errorf("--set %s: write it as section.key=value", s)
+			return nil, errNotASetting
 		}
 		if err := c.set(key, value); err != nil {
 			return nil, fmt.Errorf("--set %s: %w", key, err)
+		}
+		if key == "store.url" && holdsPassword(c.Store.URL) {
+			return nil, fmt.Errorf("--set store.url: %w", errPassword)
 		}
 	}
 	if err := c.validate(); err != nil {
@@ -63,8 +82,6 @@ func (c *Config) readFile(path string) error {
 	if err != nil {
 		return err
 	}
-	// A list of the file replaces the default one; the decoder would reuse its memory.
-	c.Private.Allow = slices.Clone(c.Private.Allow)
 	dec := toml.NewDecoder(strings.NewReader(text)).DisallowUnknownFields()
 	err = dec.Decode(c)
 	var unknown *toml.StrictMissingError
@@ -109,10 +126,13 @@ func (c *Config) readEnviron(environ []string) error {
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, EnvPrefix) || isServiceLink(name) {
+		if !strings.HasPrefix(name, EnvPrefix) {
 			continue
 		}
 		key, known := byVariable[name]
+		if !known && serviceLink.MatchString(name) {
+			continue
+		}
 		if !known {
 			names := make([]string, 0, len(byVariable))
 			for v := range byVariable {
@@ -127,12 +147,9 @@ func (c *Config) readEnviron(environ []string) error {
 	return nil
 }
 
-// isServiceLink tells the variables that Kubernetes sets in every pod beside a
-// service called trackgate; they are not meant for the gateway.
-func isServiceLink(name string) bool {
-	rest := strings.TrimPrefix(name, EnvPrefix)
-	return strings.HasPrefix(rest, "SERVICE_") || rest == "PORT" || strings.HasPrefix(rest, "PORT_")
-}
+// serviceLink are the variables that Kubernetes sets in every pod beside services
+// called trackgate or trackgate-redis; they are not meant for the gateway.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$`)
 
 // variable gives the environment variable of a key: private.listen is
 // TRACKGATE_PRIVATE_LISTEN.

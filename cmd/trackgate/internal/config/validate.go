@@ -8,11 +8,10 @@ import (
 	"regexp"
 	"strings"
 	"time"
-)
 
-// MaxTokenLifetime bounds token.lifetime: what is older than this cannot be
-// live, and is refused without asking the store.
-const MaxTokenLifetime = 24 * time.Hour
+	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/ratelimit"
+)
 
 // maxTrackerName bounds the length of a tracker's name, in bytes.
 const maxTrackerName = 64
@@ -30,12 +29,12 @@ func (c *Config) validate() error {
 		{"admin.listen", address(c.Admin.Listen)},
 		{"public.url", publicURL(c.Public.URL)},
 		{"store.url", storeURL(c.Store.URL.Reveal())},
-		{"token.lifetime", between(c.Token.Lifetime, time.Second, MaxTokenLifetime)},
+		{"token.lifetime", lifetime(c.Token.Lifetime)},
 		{"token.retention", between(c.Token.Retention, time.Second, 366*24*time.Hour)},
-		{"limits.replicas", atLeast(c.Limits.Replicas, 1)},
-		{"limits.mint.burst", atLeast(c.Limits.Mint.Burst, 1)},
-		{"limits.handshake.burst", atLeast(c.Limits.Handshake.Burst, 1)},
-		{"limits.handshake_failures.burst", atLeast(c.Limits.HandshakeFailures.Burst, 1)},
+		{"limits.replicas", within(c.Limits.Replicas, 1, ratelimit.MaxReplicas)},
+		{"limits.mint.burst", within(c.Limits.Mint.Burst, 1, ratelimit.MaxBurst)},
+		{"limits.handshake.burst", within(c.Limits.Handshake.Burst, 1, ratelimit.MaxBurst)},
+		{"limits.handshake_failures.burst", within(c.Limits.HandshakeFailures.Burst, 1, ratelimit.MaxBurst)},
 		{"request.max_body", atLeast(c.Request.MaxBody, 1024)},
 		{"request.max_depth", atLeast(c.Request.MaxDepth, 4)},
 		{"request.max_values", atLeast(c.Request.MaxValues, 16)},
@@ -133,7 +132,7 @@ func storeURL(s string) error {
 	}
 	scheme, rest, _ := strings.Cut(s, ":")
 	switch {
-	case scheme == "bolt" && rest == "":
+	case scheme == "bolt" && strings.TrimPrefix(rest, "//") == "":
 		return errors.New("bolt: needs a path, as in bolt:/var/lib/trackgate/trackgate.db")
 	case scheme == "bolt", scheme == "redis", scheme == "rediss":
 		return nil
@@ -146,6 +145,20 @@ func between(d Duration, low, high time.Duration) error {
 		return fmt.Errorf("%s is not between %s and %s", v, low, high)
 	}
 	return nil
+}
+
+func lifetime(d Duration) error {
+	if v := time.Duration(d); v%time.Second != 0 {
+		return fmt.Errorf("%s: write whole seconds", v)
+	}
+	return between(d, handshake.MinLifetime, handshake.MaxLifetime)
+}
+
+func within(n, low, high int) error {
+	if n > high {
+		return fmt.Errorf("%d is more than %d", n, high)
+	}
+	return atLeast(n, low)
 }
 
 func atLeast(n, low int) error {

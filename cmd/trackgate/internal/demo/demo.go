@@ -16,6 +16,7 @@ import (
 
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/gateway"
+	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -112,15 +113,14 @@ func (d *demo) steps(ctx context.Context, private, public, tracker string) error
 		return err
 	}
 	d.step("Whoever comes with the same token again is refused: 410.")
-	callback := "/+bugtracker-handshake"
-	if err := expect(ctx, stranger, http.MethodPost, public+"/token/"+token+callback, http.StatusGone); err != nil {
+	if err := expect(ctx, stranger, http.MethodPost, public+handshake.CallbackPath("", token), http.StatusGone); err != nil {
 		return err
 	}
 	d.step("A new token, asked for with GET: 405, and the token stays live.")
 	if err := bugs.Call(ctx, "newBugTrackerToken", &token); err != nil {
 		return err
 	}
-	if err := expect(ctx, stranger, http.MethodGet, public+"/token/"+token+callback, http.StatusMethodNotAllowed); err != nil {
+	if err := expect(ctx, stranger, http.MethodGet, public+handshake.CallbackPath("", token), http.StatusMethodNotAllowed); err != nil {
 		return err
 	}
 	d.step("The program reads a bug. The bridge logs in to the tracker by itself, with a token of its own.")

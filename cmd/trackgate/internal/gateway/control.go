@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
@@ -31,33 +31,59 @@ const (
 	pathRevoke = "/token/revoke"
 )
 
+// lockName is the file in the data directory whose lock goes with the socket.
+const lockName = "control.lock"
+
+// controlSocket is the operators' socket of the one gateway that has the lock.
+type controlSocket struct {
+	net.Listener
+	lock *os.File
+}
+
 // listenControl opens the operators' socket, which only the owner of the data
-// directory may use. A socket that a dead gateway left is taken over; the
-// caller must know that no gateway runs.
-func listenControl(dir string) (net.Listener, error) {
+// directory may use. It fails when another gateway has it; a socket that a dead
+// one left is taken over. Gateways that share a directory without sharing a bolt
+// file are told apart by nothing else.
+func listenControl(dir string) (*controlSocket, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, lockName), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		lock.Close()
+		return nil, errors.New("another gateway on this data directory has the operators' socket")
+	}
 	path := filepath.Join(dir, socketName)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("operators' socket: %w", err)
+		lock.Close()
+		return nil, err
 	}
+	// The mode must be right before anybody can connect.
+	mask := syscall.Umask(0o177)
 	ln, err := net.Listen("unix", path)
+	syscall.Umask(mask)
 	if err != nil {
-		return nil, fmt.Errorf("operators' socket: %w", err)
+		lock.Close()
+		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		ln.Close()
-		return nil, fmt.Errorf("operators' socket: %w", err)
-	}
-	return ln, nil
+	return &controlSocket{Listener: ln, lock: lock}, nil
+}
+
+// Close removes the socket, and then lets go of the lock.
+func (s *controlSocket) Close() error {
+	return errors.Join(s.Listener.Close(), s.lock.Close())
 }
 
 // controlHandler serves operator commands to the socket.
 func controlHandler(op Operator, logger *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	handle(mux, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) { return op.Mint(ctx, q.Tracker) })
-	handle(mux, pathShow, op.Show)
-	handle(mux, pathRevoke, func(ctx context.Context, ref TokenRef) (TokenInfo, error) {
+	handle(mux, logger, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) { return op.Mint(ctx, q.Tracker) })
+	handle(mux, logger, pathShow, op.Show)
+	handle(mux, logger, pathRevoke, func(ctx context.Context, ref TokenRef) (TokenInfo, error) {
 		info, err := op.Revoke(ctx, ref)
-		logger.InfoContext(ctx, "operator command", "command", "token revoke", "token", info.Fingerprint, "found", info.Found)
+		if err == nil {
+			logger.InfoContext(ctx, "operator command", "command", "token revoke", "token", info.Fingerprint, "found", info.Found)
+		}
 		return info, err
 	})
 	return mux
@@ -68,7 +94,7 @@ type mintQuestion struct {
 }
 
 // handle serves one command: a JSON question, a JSON answer.
-func handle[Q, A any](mux *http.ServeMux, path string, command func(context.Context, Q) (A, error)) {
+func handle[Q, A any](mux *http.ServeMux, logger *slog.Logger, path string, command func(context.Context, Q) (A, error)) {
 	mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), controlTimeout)
 		defer cancel()
@@ -79,6 +105,7 @@ func handle[Q, A any](mux *http.ServeMux, path string, command func(context.Cont
 		}
 		answer, err := command(ctx, question)
 		if err != nil {
+			logger.ErrorContext(ctx, "an operator command failed", "command", path, "error", err)
 			apierror.WriteJSON(w, err)
 			return
 		}

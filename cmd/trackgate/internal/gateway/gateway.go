@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -40,6 +41,7 @@ type Gateway struct {
 	listeners []listener
 	publicURL string
 	bridge    *bridge.Bridge
+	stopping  atomic.Bool
 	closers   []func() error // in the order of opening
 }
 
@@ -101,17 +103,18 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 	}
 	g.serve("private", private, privateHandler)
 	g.serve("public", public, publicRoutes(metrics, authority, throttle))
-	g.serve("admin", admin, adminRoutes(cfg, env.Logger, metrics, stores, throttle))
+	g.serve("admin", admin, adminRoutes(cfg, env.Logger, metrics, g.readiness(stores, throttle)))
 
-	if control, err := listenControl(env.DataDir); err != nil {
+	control, err := listenControl(env.DataDir)
+	if err != nil {
 		env.Logger.Warn("operator commands will not reach this gateway", "error", err.Error())
-	} else {
-		g.closers = append(g.closers, control.Close)
-		g.listeners = append(g.listeners, listener{
-			name: "control", net: control,
-			server: &http.Server{Handler: controlHandler(localOperator{authority}, env.Logger), ReadHeaderTimeout: time.Duration(cfg.Request.HeaderTimeout)},
-		})
+		return g, nil
 	}
+	g.listeners = append(g.listeners, listener{name: "control", net: control, server: &http.Server{
+		Handler:           recovered(env.Logger, controlHandler(localOperator{authority}, env.Logger)),
+		ReadHeaderTimeout: time.Duration(cfg.Request.HeaderTimeout),
+		ErrorLog:          slog.NewLogLogger(env.Logger.Handler(), slog.LevelDebug),
+	}})
 	return g, nil
 }
 
@@ -161,6 +164,7 @@ func (g *Gateway) Serve(ctx context.Context, ready func() error) error {
 		fail(err)
 	}
 	<-failed.Done()
+	g.stopping.Store(true)
 	g.logger.Info("gateway stopping: answering what has begun")
 	drainErr := g.drain()
 	serveErr := group.Wait()

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/ratelimit"
 )
 
 // guard refuses, before anything else looks at a request, what a web page
@@ -43,7 +44,7 @@ const (
 )
 
 func (g *guard) refusal(r *http.Request) string {
-	if g.allow != nil && !contains(g.allow, peer(r)) {
+	if g.allow != nil && !contains(g.allow, ratelimit.Callers{}.CallerAddr(r)) {
 		return refusedAddress
 	}
 	if len(r.Header["Origin"]) > 0 {
@@ -79,16 +80,6 @@ func (g *guard) hostAllowed(hostport string) bool {
 		}
 	}
 	return false
-}
-
-// peer is the address at the other end of the connection; the zero Addr when
-// there is none to be read, which no network contains.
-func peer(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return ap.Addr().Unmap().WithZone("")
 }
 
 func contains(networks []netip.Prefix, a netip.Addr) bool {

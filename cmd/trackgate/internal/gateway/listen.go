@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"syscall"
 	"time"
 
+	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 )
 
@@ -48,14 +50,34 @@ func listen(key, addr string) (net.Listener, error) {
 func newServer(limits config.Request, handler http.Handler, logger *slog.Logger) *http.Server {
 	read, handle := time.Duration(limits.BodyTimeout), time.Duration(limits.HandlerTimeout)
 	return &http.Server{
-		Handler:           withDeadline(handle, handler),
+		Handler:           recovered(logger, withDeadline(handle, handler)),
 		ReadHeaderTimeout: time.Duration(limits.HeaderTimeout),
 		ReadTimeout:       read,
 		WriteTimeout:      read + handle + answerSlack,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    limits.MaxHeader,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		// "OPTIONS *" is answered by the handlers like anything else.
+		DisableGeneralOptionsHandler: true,
 	}
+}
+
+// recovered answers SERVER_ERROR when a handler panics, and logs where, without
+// the URL, which may hold a token.
+func recovered(logger *slog.Logger, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			switch v := recover(); v {
+			case nil:
+			case http.ErrAbortHandler:
+				panic(v) // net/http's own way to end a connection
+			default:
+				logger.ErrorContext(r.Context(), "a handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+				apierror.Write(w, r, apierror.New(apierror.ServerError))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // withDeadline ends the context of each request after d.

@@ -66,6 +66,11 @@ func newMetrics(version string) *metrics {
 	for _, reason := range handshake.Reasons() {
 		m.refused[reason] = refused.WithLabelValues(string(reason))
 	}
+	for _, p := range []string{policyMint, policyHandshake, policyFailures} {
+		for _, outcome := range ratelimit.Outcomes() {
+			m.throttle.WithLabelValues(p, string(outcome))
+		}
+	}
 	m.registry.MustRegister(m.minted, m.consumed, m.revoked, m.probes, refused, m.throttle, m.shared, m.calls, m.callTime,
 		m.logins, m.requests, m.guarded, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

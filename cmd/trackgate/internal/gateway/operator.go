@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
@@ -44,7 +45,6 @@ type TokenInfo struct {
 	Found       bool      `json:"found"`
 	Fingerprint string    `json:"fingerprint,omitempty"`
 	Kind        string    `json:"kind,omitempty"`
-	Title       string    `json:"title,omitempty"`
 	Tracker     string    `json:"tracker,omitempty"`
 	Status      string    `json:"status,omitempty"`
 	Minted      time.Time `json:"minted,omitzero"`
@@ -74,12 +74,12 @@ func (o localOperator) Show(ctx context.Context, ref TokenRef) (TokenInfo, error
 func (o localOperator) Revoke(ctx context.Context, ref TokenRef) (TokenInfo, error) {
 	return about(ctx, ref,
 		func(ctx context.Context, token string) (handshake.Record, bool, error) {
-			r, reason, err := o.authority.Revoke(ctx, token)
-			return r, reason != handshake.ReasonUnknown, err
+			r, _, err := o.authority.Revoke(ctx, token)
+			return r, r.ID != handshake.ID{}, err
 		},
 		func(ctx context.Context, f handshake.Fingerprint) (handshake.Record, bool, error) {
-			r, reason, err := o.authority.RevokeFingerprint(ctx, f)
-			return r, reason != handshake.ReasonUnknown, err
+			r, _, err := o.authority.RevokeFingerprint(ctx, f)
+			return r, r.ID != handshake.ID{}, err
 		})
 }
 
@@ -111,7 +111,6 @@ func infoOf(r handshake.Record, now time.Time) TokenInfo {
 		Found:       true,
 		Fingerprint: r.ID.Fingerprint().String(),
 		Kind:        r.Kind.String(),
-		Title:       r.Kind.Title(),
 		Tracker:     r.Tracker,
 		Status:      r.State(now),
 		Minted:      r.Minted().UTC(),
@@ -139,8 +138,11 @@ func DialOperator(ctx context.Context, dir string) (Operator, error) {
 	path := filepath.Join(dir, socketName)
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOTDIR):
 		return nil, fmt.Errorf("%w: %w", ErrNoGateway, err)
+	case err != nil:
+		return nil, fmt.Errorf("the running gateway cannot be reached: %w", err)
 	}
 	conn.Close()
 	return &remoteOperator{client: &http.Client{
@@ -187,14 +189,15 @@ func ask[A any](ctx context.Context, o *remoteOperator, path string, question an
 	}
 	if res.StatusCode != http.StatusOK {
 		var refusal struct {
-			Code    apierror.Name     `json:"code"`
-			Message string            `json:"message"`
-			Extra   map[string]string `json:"extra"`
+			Code    apierror.Name  `json:"code"`
+			Message string         `json:"message"`
+			Extra   map[string]any `json:"extra"`
 		}
 		if err := json.Unmarshal(text, &refusal); err != nil {
 			return answer, fmt.Errorf("the running gateway answered HTTP %d", res.StatusCode)
 		}
-		return answer, apierror.New(refusal.Code).WithMessage(refusal.Message).WithDetail(refusal.Extra["detail"])
+		detail, _ := refusal.Extra["detail"].(string)
+		return answer, apierror.New(refusal.Code).WithMessage(refusal.Message).WithDetail(detail)
 	}
 	return answer, json.Unmarshal(text, &answer)
 }

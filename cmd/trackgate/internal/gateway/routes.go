@@ -13,6 +13,7 @@ import (
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/ratelimit"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -76,6 +77,7 @@ func publicRoutes(m *metrics, authority *handshake.Authority, throttle *throttle
 		handshake.WithCaller(throttle.callerAddr), handshake.WithAdmission(throttle.gate)))
 	other := m.timed("public", "other", http.HandlerFunc(notFound))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		throttle.adviseProxy(r)
 		if handshake.Match(r) {
 			callback.ServeHTTP(w, r)
 			return
@@ -85,14 +87,14 @@ func publicRoutes(m *metrics, authority *handshake.Authority, throttle *throttle
 }
 
 // adminRoutes is what operators look at.
-func adminRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, stores *stores, throttle *throttle) http.Handler {
+func adminRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, ready http.HandlerFunc) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelError)}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", apierror.ContentTypeText)
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, stores, throttle) })
+	mux.HandleFunc("GET /readyz", ready)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -101,20 +103,23 @@ func adminRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, stores *st
 	return &guard{next: mux, hosts: cfg.Admin.Hosts, refused: refusals("admin", m, logger)}
 }
 
-// ready tells whether the gateway can do its work: the store must answer. The
-// throttle works without Redis, and says where it counts.
-func ready(w http.ResponseWriter, r *http.Request, stores *stores, throttle *throttle) {
-	state := struct {
-		Store    string `json:"store"`
-		Throttle string `json:"throttle"`
-	}{"ok", throttle.state()}
-	status := http.StatusOK
-	if err := stores.tokens.Ping(r.Context()); err != nil {
-		state.Store, status = "unavailable", http.StatusServiceUnavailable
+// readiness tells whether the gateway can do its work: the store must answer, and
+// it must not be stopping. The throttle works without Redis, and says where it
+// counts.
+func (g *Gateway) readiness(stores *stores, throttle *throttle) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		store := "ok"
+		if err := stores.tokens.Ping(r.Context()); err != nil {
+			store = "unavailable"
+		}
+		if store != "ok" || g.stopping.Load() {
+			apierror.WriteJSON(w, apierror.New(apierror.StoreUnavailable).WithMessage("The gateway is not ready.").
+				WithExtra("store", store).WithExtra("throttle", throttle.state()).WithExtra("stopping", g.stopping.Load()))
+			return
+		}
+		w.Header().Set("Content-Type", apierror.ContentTypeJSON)
+		_ = json.NewEncoder(w).Encode(map[string]string{"store": store, "throttle": throttle.state()}) // a prober that is gone cannot be told so
 	}
-	w.Header().Set("Content-Type", apierror.ContentTypeJSON)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(state)
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
@@ -126,6 +131,6 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 func refusals(listener string, m *metrics, logger *slog.Logger) func(*http.Request, string) {
 	return func(r *http.Request, reason string) {
 		m.guarded.WithLabelValues(listener, reason).Inc()
-		logger.DebugContext(r.Context(), "request refused", "listener", listener, "reason", reason, "peer", peer(r).String())
+		logger.DebugContext(r.Context(), "request refused", "listener", listener, "reason", reason, "peer", ratelimit.Callers{}.CallerAddr(r).String())
 	}
 }

@@ -41,14 +41,14 @@ func openStores(ctx context.Context, cfg *config.Config, dir string, logger *slo
 		path, bolt = filepath.Join(dir, boltFile), true
 	}
 	if bolt {
-		return openBolt(path, time.Duration(cfg.Token.Retention))
+		return openBolt(path, time.Duration(cfg.Token.Retention), logger)
 	}
 	return openRedis(ctx, url, time.Duration(cfg.Token.Retention), logger)
 }
 
-func openBolt(path string, retention time.Duration) (*stores, error) {
+func openBolt(path string, retention time.Duration, logger *slog.Logger) (*stores, error) {
 	path = strings.TrimPrefix(path, "//")
-	store, err := boltstore.Open(path, boltstore.WithRetention(retention))
+	store, err := boltstore.Open(path, boltstore.WithRetention(retention), boltstore.WithLogger(logger))
 	if errors.Is(err, boltstore.ErrLocked) {
 		return nil, fmt.Errorf("the store %s is in use by another gateway; stop it, or give this one another directory with --data DIR", path)
 	}

@@ -5,12 +5,20 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/ratelimit"
 	"github.com/trackgate/trackgate/xmlrpc"
+)
+
+// The names of the policies, in the configuration, in Redis and in metrics.
+const (
+	policyMint      = "mint"
+	policyHandshake = "handshake"
+	policyFailures  = "handshake_failures"
 )
 
 // mintMethods are the names under which a token can be minted.
@@ -23,12 +31,14 @@ type throttle struct {
 	gate     *ratelimit.Gate
 	callers  ratelimit.Callers
 	failover *ratelimit.Failover // nil where limits are always counted in the process
+	logger   *slog.Logger
+	advised  sync.Once
 }
 
 // newThrottle counts in Redis where the store is there, with the in-process
 // limit for when it is away, and in the process otherwise.
 func newThrottle(cfg *config.Config, stores *stores, m *metrics, logger *slog.Logger) (*throttle, error) {
-	t := &throttle{mint: policy("mint", cfg.Limits.Mint)}
+	t := &throttle{mint: policy(policyMint, cfg.Limits.Mint), logger: logger}
 	local, err := ratelimit.NewLocal(0, time.Now)
 	if err != nil {
 		return nil, err
@@ -58,7 +68,7 @@ func newThrottle(cfg *config.Config, stores *stores, m *metrics, logger *slog.Lo
 	if err != nil {
 		return nil, err
 	}
-	t.gate, err = public.Gate(policy("handshake", cfg.Limits.Handshake), policy("handshake_failures", cfg.Limits.HandshakeFailures))
+	t.gate, err = public.Gate(policy(policyHandshake, cfg.Limits.Handshake), policy(policyFailures, cfg.Limits.HandshakeFailures))
 	if err != nil {
 		return nil, err
 	}
@@ -81,6 +91,21 @@ func (t *throttle) beforeCall(ctx context.Context, call *xmlrpc.CallInfo) error 
 
 // callerAddr is the address that made a public request.
 func (t *throttle) callerAddr(r *http.Request) netip.Addr { return t.callers.CallerAddr(r) }
+
+// adviseProxy says once that a proxy which is not trusted seems to stand before
+// the public side: all callers then share its limits.
+func (t *throttle) adviseProxy(r *http.Request) {
+	if len(r.Header["X-Forwarded-For"]) == 0 {
+		return
+	}
+	peer := ratelimit.Callers{}.CallerAddr(r)
+	if t.callers.CallerAddr(r) == peer {
+		t.advised.Do(func() {
+			t.logger.Warn("X-Forwarded-For came from a peer that is not trusted: if it is your proxy, add it to public.trusted_proxies, or all its callers are throttled as one",
+				"peer", peer.String())
+		})
+	}
+}
 
 // state says where limits are counted.
 func (t *throttle) state() string {

@@ -37,7 +37,7 @@ func OpenOperator(ctx context.Context, cfg *config.Config, dir string, logger *s
 	if err != nil {
 		return nil, nil, err
 	}
-	authority, err := newAuthority(cfg, stores.tokens)
+	authority, err := newAuthority(cfg, stores.tokens, handshake.WithObserver(handshake.NewLogObserver(logger)))
 	if err != nil {
 		_ = stores.close()
 		return nil, nil, err
