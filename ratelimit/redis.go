@@ -120,17 +120,48 @@ func (l *Redis) oneByOne(ctx context.Context, asks []Ask, decisions []Decision) 
 	return nil
 }
 
-// together asks all questions at once, the last in this goroutine.
+// together asks all questions at once, the last in this goroutine. Looks are only
+// begun before it, since most of them need no more than the answer to one command.
 func (l *Redis) together(ctx context.Context, asks []Ask, decisions []Decision) error {
 	errs := make([]error, len(asks))
+	begun := make([]func() (Decision, error), len(asks))
 	last := len(asks) - 1
 	var others sync.WaitGroup
 	for i, a := range asks[:last] {
+		if a.N == 0 {
+			begun[i] = l.beginLook(ctx, a)
+			continue
+		}
 		others.Go(func() { decisions[i], errs[i] = l.ask(ctx, a) })
 	}
 	decisions[last], errs[last] = l.ask(ctx, asks[last])
+	for i, finish := range begun {
+		if finish != nil {
+			decisions[i], errs[i] = finish()
+		}
+	}
 	others.Wait()
 	return errors.Join(errs...)
+}
+
+// beginLook asks whether a bucket has been touched, and returns what waits for
+// the answer. Most callers that are looked at have taken nothing lately, and then
+// have no key. That is cheaper to see than to have the script find it out.
+func (l *Redis) beginLook(ctx context.Context, a Ask) func() (Decision, error) {
+	p := a.Policy
+	if p.Rate.IsOff() {
+		return func() (Decision, error) { return unlimited(p), nil }
+	}
+	touched := l.scripts.beginExists(ctx, p.Key(a.Caller))
+	return func() (Decision, error) {
+		switch yes, err := touched(); {
+		case err != nil:
+			return Decision{}, askError(p, err)
+		case !yes:
+			return decide(p, 0, true, 0), nil
+		}
+		return l.runScript(ctx, a)
+	}
 }
 
 // ask asks one question that was checked. An N below zero gives back what was
@@ -141,20 +172,18 @@ func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
 		return unlimited(p), nil
 	}
 	if a.N == 0 {
-		// Most callers that are looked at have taken nothing lately, and then have
-		// no key. That is cheaper to see than to have the script find it out.
-		spent, err := l.scripts.exists(ctx, p.Key(a.Caller))
-		if err != nil {
-			return Decision{}, fmt.Errorf("ratelimit: asking Redis about policy %s: %w", p.Name, err)
-		}
-		if !spent {
-			return decide(p, 0, true, 0), nil
-		}
+		return l.beginLook(ctx, a)()
 	}
+	return l.runScript(ctx, a)
+}
+
+// runScript asks the limiter's script.
+func (l *Redis) runScript(ctx context.Context, a Ask) (Decision, error) {
+	p := a.Policy
 	limit := redis_rate.Limit{Rate: p.Rate.events, Burst: p.Burst, Period: p.Rate.per}
 	res, err := l.limiter.AllowN(ctx, p.Key(a.Caller), limit, a.N)
 	if err != nil {
-		return Decision{}, fmt.Errorf("ratelimit: asking Redis about policy %s: %w", p.Name, err)
+		return Decision{}, askError(p, err)
 	}
 	reset := res.ResetAfter.Seconds()
 	var allowed bool
@@ -170,4 +199,8 @@ func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
 		allowed = reset <= (float64(p.Burst-1)+slack)*p.Rate.interval()
 	}
 	return decide(p, max(a.N, 0), allowed, reset), nil
+}
+
+func askError(p Policy, err error) error {
+	return fmt.Errorf("ratelimit: asking Redis about policy %s: %w", p.Name, err)
 }

@@ -50,7 +50,7 @@ func (s *scripts) run(ctx context.Context, command, script string, keys []string
 	}
 	cmd := redis.NewCmd(ctx, append(words, args...)...)
 	cmd.SetFirstKeyPos(firstKey)
-	if err := s.process(ctx, cmd); err != nil {
+	if err := s.begin(ctx, cmd)(); err != nil {
 		// A command that was given up may still be written to: it is not touched.
 		cmd = redis.NewCmd(ctx)
 		cmd.SetErr(err)
@@ -62,30 +62,36 @@ func (s *scripts) run(ctx context.Context, command, script string, keys []string
 	return cmd
 }
 
-// exists tells whether Redis has a key.
-func (s *scripts) exists(ctx context.Context, key string) (bool, error) {
+// beginExists asks whether Redis has a key, and returns what waits for the answer.
+func (s *scripts) beginExists(ctx context.Context, key string) func() (bool, error) {
 	cmd := redis.NewIntCmd(ctx, "exists", key)
-	if err := s.process(ctx, cmd); err != nil {
-		return false, err
+	wait := s.begin(ctx, cmd)
+	return func() (bool, error) {
+		if err := wait(); err != nil {
+			return false, err
+		}
+		return cmd.Val() > 0, nil
 	}
-	return cmd.Val() > 0, nil
 }
 
-// process runs cmd and waits for it as long as ctx lasts.
-func (s *scripts) process(ctx context.Context, cmd redis.Cmder) error {
+// begin hands cmd to the client and returns what waits for it as long as ctx lasts.
+func (s *scripts) begin(ctx context.Context, cmd redis.Cmder) func() error {
 	if err := ctx.Err(); err != nil {
-		return err
+		return func() error { return err }
 	}
 	if s.pipelines != nil {
-		return s.pipelines.Submit(ctx, cmd).WaitContext(ctx)
+		future := s.pipelines.Submit(ctx, cmd)
+		return func() error { return future.WaitContext(ctx) }
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Process(ctx, cmd) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+	return func() error {
+		select {
+		case err := <-done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

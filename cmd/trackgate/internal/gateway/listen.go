@@ -50,7 +50,7 @@ func listen(key, addr string) (net.Listener, error) {
 func newServer(limits config.Request, handler http.Handler, logger *slog.Logger) *http.Server {
 	read, handle := time.Duration(limits.BodyTimeout), time.Duration(limits.HandlerTimeout)
 	return &http.Server{
-		Handler:           recovered(logger, withDeadline(handle, handler)),
+		Handler:           recovered(logger, handler),
 		ReadHeaderTimeout: time.Duration(limits.HeaderTimeout),
 		ReadTimeout:       read,
 		WriteTimeout:      read + handle + answerSlack,
@@ -80,7 +80,8 @@ func recovered(logger *slog.Logger, next http.Handler) http.Handler {
 	})
 }
 
-// withDeadline ends the context of each request after d.
+// withDeadline ends the context of each request after d. Only the private side
+// needs it: what the others do has limits of its own, far below.
 func withDeadline(d time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), d)

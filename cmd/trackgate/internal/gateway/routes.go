@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
@@ -59,7 +60,8 @@ func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, authorit
 			notFound(w, r)
 		}
 	})
-	return &guard{next: routes, hosts: cfg.Private.Hosts, allow: config.Prefixes(cfg.Private.Allow), refused: refusals("private", m, logger)}, nil
+	limited := withDeadline(time.Duration(cfg.Request.HandlerTimeout), routes)
+	return &guard{next: limited, hosts: cfg.Private.Hosts, allow: config.Prefixes(cfg.Private.Allow), refused: refusals("private", m, logger)}, nil
 }
 
 // echo is bridge.echo.
