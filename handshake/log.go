@@ -45,7 +45,7 @@ func (o *LogObserver) Observe(ctx context.Context, e Event) {
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
-	o.logger.LogAttrs(ctx, level, "token "+string(e.Type), attrs...)
+	o.logger.LogAttrs(ctx, level, "token "+string(e.Type), attrs...) //nolint:sloglint // the message is one of the closed set of event types
 }
 
 func levelOf(e Event) slog.Level {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -49,7 +48,7 @@ func workUntilKilled(path string) error {
 }
 
 func report(what string, id handshake.ID) {
-	_, _ = os.Stdout.WriteString(fmt.Sprintf("%s %d %x\n", what, id.Millis, id.Hash))
+	fmt.Printf("%s %d %x\n", what, id.Millis, id.Hash)
 }
 
 func parseReport(line string) (string, handshake.ID, error) {

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/trackgate/trackgate/handshake"
 )
@@ -212,7 +213,7 @@ func (s *Store) view(ctx context.Context, read func(*bbolt.Tx) error) error {
 		return err
 	}
 	err := s.db.View(read)
-	if errors.Is(err, bbolt.ErrDatabaseNotOpen) {
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
 		return handshake.ErrClosed
 	}
 	return err

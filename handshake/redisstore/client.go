@@ -21,7 +21,7 @@ const (
 
 // ErrURL is returned for a text that is no Redis URL. The text is not shown: it
 // may hold a password.
-var ErrURL = errors.New("not a URL of the form redis://[user:password@]host[:port][/db] or rediss://...")
+var ErrURL = errors.New("not a URL of the form redis://[user:password@]host[:port][/db], with rediss for TLS")
 
 // NewClient returns a client for a redis:// or rediss:// URL, with short time
 // limits. It does not connect. The URL's own parameters (read_timeout and so

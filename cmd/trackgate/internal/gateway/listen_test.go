@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +26,7 @@ func TestAPanicIsAnsweredAndLoggedWithoutTheURL(t *testing.T) {
 func TestAHandlerMayStillAbortItsConnection(t *testing.T) {
 	h := recovered(slog.New(slog.DiscardHandler), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer func() {
-		if v := recover(); v != http.ErrAbortHandler {
+		if v, _ := recover().(error); !errors.Is(v, http.ErrAbortHandler) {
 			t.Errorf("recovered %v", v)
 		}
 	}()
