@@ -12,7 +12,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what the tests need (redis-server, python3, curl), or name what is missing
+setup: ## Install what the tests need (redis-server, python3, curl, gcc), or name what is missing
 	@.ci/setup
 
 .PHONY: build
