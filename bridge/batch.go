@@ -17,7 +17,8 @@ func Batched[T any](ctx context.Context, r *Remote, items []string, ask func(con
 	group.SetLimit(r.Connections())
 	var mu sync.Mutex
 	for batch := range slices.Chunk(items, r.BatchSize()) {
-		group.Go(func() error {
+		group.Go(func() (err error) {
+			defer caught(r.options.logger, r.config.Name, &err)
 			answer, err := ask(ctx, batch)
 			if err != nil {
 				return err

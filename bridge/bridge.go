@@ -20,7 +20,7 @@ const (
 	// included, and one log-in.
 	DefaultTimeLimit = 25 * time.Second
 	// DefaultMaxAnswer bounds one answer of a tracker in bytes, after
-	// decompression.
+	// decompression, and what all answers to one call of a caller hold together.
 	DefaultMaxAnswer = 32 << 20
 	// DefaultBatchSize is how many bugs or comments one call to a tracker asks for.
 	DefaultBatchSize = 100
@@ -242,9 +242,9 @@ func (b *Bridge) tracker(name string) (*tracker, error) {
 		WithDetail(fmt.Sprintf("No tracker is named %s; trackers.list names them all.", quoted(name)))
 }
 
-// bounded gives one call of a caller its time limit.
+// bounded gives one call of a caller its time limit and its budget.
 func (b *Bridge) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, b.options.timeLimit)
+	return context.WithTimeout(withBudget(ctx, b.options.maxAnswer), b.options.timeLimit)
 }
 
 // tracker is one configured tracker at work.
@@ -273,10 +273,7 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects map[string]Co
 		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
 	}
 	c.URL = base.String()
-	remote, err := newRemote(c, base, &b.options)
-	if err != nil {
-		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
-	}
+	remote := newRemote(c, base, &b.options)
 	dialect, err := construct(remote)
 	if err != nil {
 		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -157,7 +158,10 @@ func (b *Bridge) GetComments(ctx context.Context, name, bug string, ids []string
 	if err != nil {
 		return nil, err
 	}
-	if err := checkIDs(append([]string{bug}, ids...)); err != nil {
+	if err := checkLength("bug", bug); err != nil {
+		return nil, err
+	}
+	if err := checkIDs(ids); err != nil {
 		return nil, err
 	}
 	ctx, cancel := b.bounded(ctx)
@@ -231,7 +235,7 @@ func (b *Bridge) linker(name, bug string) (Linker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return linker, checkIDs([]string{bug})
+	return linker, checkLength("bug", bug)
 }
 
 // checkIDs bounds what a caller names.
@@ -240,9 +244,17 @@ func checkIDs(ids []string) error {
 		return invalid("%d ids are more than the %d that one call may name: use several calls", len(ids), MaxIDs)
 	}
 	for i, id := range ids {
-		if len(id) > MaxIDLength {
-			return invalid("id number %d has %d bytes, more than the limit of %d", i+1, len(id), MaxIDLength)
+		if err := checkLength(fmt.Sprintf("id number %d", i+1), id); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// checkLength bounds one id, which the error calls what.
+func checkLength(what, id string) error {
+	if len(id) > MaxIDLength {
+		return invalid("%s has %d bytes, more than the limit of %d", what, len(id), MaxIDLength)
 	}
 	return nil
 }

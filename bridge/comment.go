@@ -27,14 +27,15 @@ type NewComment struct {
 	// is put before the text.
 	Author string
 	// Key is the caller's idempotency key: a second call with the same key and
-	// tracker returns the id of the first one's comment and writes nothing.
-	// Empty: every call writes.
+	// tracker returns the id of the first one's comment and writes nothing. If
+	// the first one's outcome is not known, the second writes only when it does
+	// not find the comment at the tracker. Empty: every call writes.
 	Key string
 }
 
 // body is the text that the tracker gets, with line ends of one LF.
 func (c NewComment) body() string {
-	text := normalLines(c.Text)
+	text := NormalLines(c.Text)
 	if c.Author == "" {
 		return text
 	}
@@ -42,7 +43,7 @@ func (c NewComment) body() string {
 }
 
 func (c NewComment) check() error {
-	if err := checkIDs([]string{c.Bug}); err != nil {
+	if err := checkLength("bug", c.Bug); err != nil {
 		return err
 	}
 	switch {
@@ -101,6 +102,10 @@ func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (str
 // findComment looks for a comment with exactly this text that the tracker has
 // got at or after a time of its own clock. It returns nil where the dialect
 // cannot read comments.
+//
+// What it does not find may still come: a tracker that was sent a comment can
+// take as long as it likes to write it, and nothing in its protocol takes the
+// comment back. One that is written after the look is then there twice.
 func (t *tracker) findComment(bug, text string) finder {
 	reader, ok := t.dialect.(CommentReader)
 	if !ok {
@@ -120,13 +125,13 @@ func (t *tracker) findComment(bug, text string) finder {
 	}
 }
 
-// normalLines brings all line ends to one LF.
-func normalLines(s string) string {
+// NormalLines brings all line ends to one LF: trackers store what they like.
+func NormalLines(s string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(s, "\r\n", "\n"), "\r", "\n")
 }
 
 // sameText compares a text with what a tracker made of it: trackers change line
 // ends, and some take white space off the ends.
 func sameText(a, b string) bool {
-	return strings.TrimSpace(normalLines(a)) == strings.TrimSpace(normalLines(b))
+	return strings.TrimSpace(NormalLines(a)) == strings.TrimSpace(NormalLines(b))
 }

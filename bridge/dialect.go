@@ -31,7 +31,8 @@ type Dialect interface {
 	// Expired tells whether err, the failure of a call that carried a session,
 	// says that the session is over and proves that the call was not executed.
 	Expired(err error) bool
-	// About asks for versions and time, with a session.
+	// About asks for versions and time, with a session. It fails where no call
+	// with the session succeeds.
 	About(ctx context.Context) (About, error)
 }
 
@@ -50,6 +51,9 @@ type About struct {
 	Versions map[string]string
 	// UTC is the tracker's clock; zero when it does not tell.
 	UTC time.Time
+	// At is the gateway's clock at the same moment, as [Remote.Midway] of the
+	// one question for UTC tells.
+	At time.Time
 }
 
 // Session is what a log-in gave and what every later call carries. It is

@@ -86,7 +86,8 @@ func TestOnlyPublicAddressesAreCalledUnlessPrivateOnesAreAllowed(t *testing.T) {
 }
 
 // nameServer answers every question for an A record with the next of its
-// addresses, the last one for ever, and all others with nothing.
+// addresses, the last one for ever, and all others with nothing. One without
+// addresses knows no name.
 type nameServer struct {
 	conn net.PacketConn
 
@@ -132,6 +133,10 @@ func (s *nameServer) answer(query []byte) []byte {
 	}
 	question := query[12 : end+5]
 	msg := append([]byte{query[0], query[1], 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0}, question...)
+	if len(s.addresses) == 0 {
+		msg[3] |= 3 // NXDOMAIN
+		return msg
+	}
 	if binary.BigEndian.Uint16(query[end+1:]) != 1 {
 		return msg
 	}

@@ -20,6 +20,9 @@ import (
 //	                    |  \--refused, not sent--> (none)
 //	                    \--answer lost--> unknown --found or written--> done
 //
+// What was unknown once is not forgotten when a repetition is refused: the first
+// attempt may still land.
+//
 // A claim whose gateway died looks like one whose answer was lost, once it is
 // certain that nobody is at work on it any more: when its deadline has passed or,
 // where the store is ours alone, when it is of another process. Whoever takes
@@ -37,9 +40,9 @@ const (
 	claimMargin = 2 * time.Second
 	// claimPoll is how often a record that another gateway has claimed is read.
 	claimPoll = 250 * time.Millisecond
-	// recordLimit bounds what is written to the store after the tracker was
-	// called, when the caller's own time may be over.
-	recordLimit = 5 * time.Second
+	// recordLimit is the part of a caller's time, and a tenth of it at most, that
+	// is kept for recording how the write ended.
+	recordLimit = 2 * time.Second
 	// recentMargin is how much older than its first attempt a comment may seem:
 	// trackers tell time in whole seconds, and our idea of their clock is as
 	// good as one exchange.
@@ -57,7 +60,7 @@ type keyedRecord struct {
 	ID        string    `json:"id,omitempty"`
 }
 
-// keyedWrite is one write to be made at most once.
+// keyedWrite is one write that a repetition is not to make again.
 type keyedWrite struct {
 	options   *options
 	stateKey  string
@@ -129,15 +132,21 @@ func (k *keyedWrites) enter(ctx context.Context, key string) (leave func(), err 
 
 // once makes the write unless it was made, and returns its id.
 func (k *keyedWrites) once(ctx context.Context, w *keyedWrite) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, w.options.timeLimit-w.options.recordTime())
+	defer cancel()
 	leave, err := k.enter(ctx, w.stateKey)
 	if err != nil {
 		return "", err
 	}
 	defer leave()
+	waited := false // for another gateway
 	for {
 		stored, err := w.options.state.Get(ctx, w.stateKey)
+		if err != nil && waited && ctx.Err() != nil {
+			return "", claimedElsewhere()
+		}
 		if err != nil {
-			return "", storeTrouble(err)
+			return "", storeTrouble(ctx, err)
 		}
 		record, err := w.parse(stored)
 		if err != nil {
@@ -147,10 +156,10 @@ func (k *keyedWrites) once(ctx context.Context, w *keyedWrite) (string, error) {
 			return record.ID, nil
 		}
 		if record.State == stateClaimed && !k.abandoned(w, record) {
-			if err := pause(ctx, claimPoll); err != nil {
-				return "", outcomeUnknown(apierror.New(apierror.TrackerTimeout).
-					WithDetail("Another gateway is writing under this key, or died doing so."))
+			if pause(ctx, claimPoll) != nil {
+				return "", claimedElsewhere()
 			}
+			waited = true
 			continue
 		}
 		claim, won, err := k.claim(ctx, w, stored, record)
@@ -206,7 +215,7 @@ func (k *keyedWrites) claim(ctx context.Context, w *keyedWrite, stored []byte, o
 	}
 	won, err := w.options.state.CompareAndSwap(ctx, w.stateKey, stored, next, w.options.keyRetention)
 	if err != nil {
-		return keyedClaim{}, false, storeTrouble(err)
+		return keyedClaim{}, false, storeTrouble(ctx, err)
 	}
 	return keyedClaim{write: w, record: record, stored: next}, won, nil
 }
@@ -234,7 +243,7 @@ func (k *keyedWrites) settle(ctx context.Context, w *keyedWrite, claim keyedClai
 	switch {
 	case err == nil:
 		claim.done(ctx, id)
-	case apierror.Is(err, apierror.OutcomeUnknown):
+	case attempted, apierror.Is(err, apierror.OutcomeUnknown):
 		claim.record.State = stateUnknown
 		claim.save(ctx)
 	default:
@@ -281,7 +290,7 @@ func (c *keyedClaim) drop(ctx context.Context) { c.swap(ctx, nil) }
 // swap replaces the claim. That this fails changes nothing of what the tracker
 // did: the claim then stays, and a repetition looks at the tracker first.
 func (c *keyedClaim) swap(ctx context.Context, next []byte) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordLimit)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.write.options.recordTime())
 	defer cancel()
 	swapped, err := c.write.options.state.CompareAndSwap(ctx, c.write.stateKey, c.stored, next, c.write.options.keyRetention)
 	if err == nil && !swapped {
@@ -297,8 +306,22 @@ func (c *keyedClaim) complain(err error) {
 		"record", c.write.stateKey, "error", err)
 }
 
-// storeTrouble is the error of a state store that does not answer.
-func storeTrouble(err error) error {
+// recordTime is recordLimit, or less where calls have little time.
+func (o *options) recordTime() time.Duration { return min(recordLimit, o.timeLimit/10) }
+
+// claimedElsewhere is the error of a call whose time was over before another
+// gateway had said how its write ended.
+func claimedElsewhere() error {
+	return outcomeUnknown(apierror.New(apierror.TrackerTimeout).
+		WithDetail("Another gateway is writing under this key, or died doing so."))
+}
+
+// storeTrouble is the error of a state store that does not answer. That the
+// caller's own time is over is no trouble of the store's.
+func storeTrouble(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	return apierror.New(apierror.StoreUnavailable).WithCause(err)
 }
 

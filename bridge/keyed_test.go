@@ -21,20 +21,24 @@ type memoryState struct {
 	fail   error
 	failOn int // the swap that fails, counted from 1; 0 for none
 	swaps  int
+	hangOn int // the swap that ends with its context, counted in the same way
 }
 
 var _ StateStore = (*memoryState)(nil)
 
-func (m *memoryState) Get(_ context.Context, key string) ([]byte, error) {
+func (m *memoryState) Get(ctx context.Context, key string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.values[key], m.fail
+	return m.values[key], errors.Join(m.fail, ctx.Err())
 }
 
 func (m *memoryState) CompareAndSwap(ctx context.Context, key string, prev, next []byte, ttl time.Duration) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.swaps++
+	if m.swaps == m.hangOn {
+		<-ctx.Done()
+	}
 	if err := errors.Join(m.fail, ctx.Err()); err != nil || m.swaps == m.failOn {
 		return false, errors.Join(err, errors.New("the store is away"))
 	}
@@ -196,6 +200,57 @@ func TestARefusedWriteLeavesItsKeyFree(t *testing.T) {
 	if _, err := g.once(t.Context(), n, "b"); err != nil {
 		t.Errorf("the key used for something else after a refusal: %v", err)
 	}
+}
+
+func TestAWriteThatMayStillLandIsNotForgottenWhenARepetitionIsRefused(t *testing.T) {
+	state, n := newState(), &notebook{outcome: unknownOutcome, lose: true}
+	g := newGateway(state)
+	if _, err := g.once(t.Context(), n, "a"); !apierror.Is(err, apierror.OutcomeUnknown) {
+		t.Fatal(err)
+	}
+	n.outcome = apierror.New(apierror.TrackerFault)
+	if _, err := g.once(t.Context(), n, "a"); !apierror.Is(err, apierror.TrackerFault) {
+		t.Fatal(err)
+	}
+	n.entries = append(n.entries, time.Now()) // the tracker executes the first one now
+	n.outcome = nil
+	if id, err := g.once(t.Context(), n, "a"); err != nil || id != "id" || len(n.entries) != 1 {
+		t.Errorf("%q, %v: %d entries, want the one that landed late", id, err, len(n.entries))
+	}
+}
+
+func TestACallerWhoseTimeIsOverIsNotToldThatTheStoreIsAway(t *testing.T) {
+	over, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	for _, tc := range []struct {
+		ctx  context.Context
+		want apierror.Name
+	}{{over, apierror.TrackerTimeout}, {gone, apierror.TrackerUnavailable}} {
+		n := &notebook{}
+		_, err := newGateway(newState()).once(tc.ctx, n, "a")
+		if err = classify(err, nil); !apierror.Is(err, tc.want) || n.writes != 0 {
+			t.Errorf("%v after %d writes, want %s after none", err, n.writes, tc.want)
+		}
+	}
+}
+
+func TestAStoreThatHangsHoldsNoCallerBeyondItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state, begun := newState(), time.Now()
+		state.hangOn = 2 // the claim is stored, the outcome is not
+		g := newGateway(state)
+		ctx, cancel := context.WithTimeout(t.Context(), g.options.timeLimit)
+		defer cancel()
+		_, err := g.keyed.once(ctx, &keyedWrite{
+			options: &g.options, stateKey: stateKey("t", "key"), arguments: fingerprint("a"),
+			write: func(ctx context.Context) (string, error) { <-ctx.Done(); return "", unknownOutcome },
+		})
+		if !apierror.Is(err, apierror.OutcomeUnknown) || time.Since(begun) > g.options.timeLimit {
+			t.Errorf("%v after %v, want OUTCOME_UNKNOWN within %v", err, time.Since(begun), g.options.timeLimit)
+		}
+	})
 }
 
 func TestAClaimThatACrashLeftIsTakenOverAndLookedInto(t *testing.T) {

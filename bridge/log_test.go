@@ -51,7 +51,7 @@ func TestNoLogLineHoldsATokenACookieOrAURL(t *testing.T) {
 			http.Redirect(w, r, "http://example.org"+r.RequestURI, http.StatusFound)
 			return true
 		},
-		func(_ http.ResponseWriter, r *http.Request) bool { panic(http.ErrAbortHandler) },
+		func(http.ResponseWriter, *http.Request) bool { panic(http.ErrAbortHandler) },
 		func(w http.ResponseWriter, r *http.Request) bool { // leads to what is no URL
 			w.Header().Set("Location", "http://%zz"+r.RequestURI)
 			w.WriteHeader(http.StatusFound)

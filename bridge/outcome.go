@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"regexp"
 	"strings"
 	"syscall"
@@ -77,8 +78,12 @@ func loginOutcome(err error) Outcome {
 }
 
 // unreachable tells whether err says that the tracker could not be reached or
-// did not answer. That a caller did not wait says nothing.
+// did not answer, a write included whose outcome is unknown for that reason.
+// That a caller did not wait says nothing.
 func unreachable(err error) bool {
+	if known := apierror.From(err); known != nil && known.Name() == apierror.OutcomeUnknown {
+		err = known.Unwrap()
+	}
 	return !errors.Is(err, context.Canceled) && (apierror.Is(err, apierror.TrackerUnavailable) || apierror.Is(err, apierror.TrackerTimeout))
 }
 
@@ -98,7 +103,7 @@ func classify(err error, secrets []string) error {
 		return trackerFault(fault, secrets)
 	}
 	if status := new(xmlrpc.HTTPError); errors.As(err, &status) {
-		return badAnswer("%s", describeStatus(status.StatusCode, status.Header, status.Body, secrets)).WithCause(err)
+		return badAnswer("%s.", describeStatus(status.StatusCode, status.Header, status.Body, secrets)).WithCause(err)
 	}
 	if errors.Is(err, xmlrpc.ErrAnswerTooLarge) {
 		return badAnswer("The answer is larger than the limit: %s.", strings.TrimPrefix(err.Error(), "xmlrpc: ")).WithCause(err)
@@ -120,7 +125,7 @@ func classify(err error, secrets []string) error {
 	case isTimeout(err):
 		return apierror.New(apierror.TrackerTimeout).WithDetail("No whole answer came within the time limit.").WithCause(err)
 	}
-	return apierror.New(apierror.TrackerUnavailable).WithDetail(reasonUnreachable(err)).WithCause(err)
+	return apierror.New(apierror.TrackerUnavailable).WithDetail(reasonUnreachable(err) + " The next call tries again at once.").WithCause(err)
 }
 
 // executedPerhaps tells whether a call that failed with err may have been
@@ -175,7 +180,7 @@ func describeStatus(status int, header http.Header, body []byte, secrets []strin
 		text += " " + name
 	}
 	if status >= 300 && status < 400 {
-		return text + ": a redirect away from the tracker's url, which is not followed; if the tracker has moved, configure its new url."
+		return text + ": a redirect away from the tracker's url, which is not followed; if the tracker has moved, configure its new url"
 	}
 	if kind := header.Get("Content-Type"); kind != "" {
 		text += ", " + scrub(kind, secrets)
@@ -183,7 +188,7 @@ func describeStatus(status int, header http.Header, body []byte, secrets []strin
 	if excerpt := scrub(string(body), secrets); excerpt != "" {
 		text += ": " + excerpt
 	}
-	return text + "."
+	return text
 }
 
 // describeAnswer says what is wrong with an answer that is no XML-RPC. Of a page
@@ -242,7 +247,7 @@ func reasonUnreachable(err error) string {
 		return "Its host name could not be resolved."
 	case errors.As(err, &unverified), errors.As(err, &unknownCA):
 		return "Its TLS certificate could not be verified."
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "It does not speak TLS there."
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "The connection was refused."
@@ -255,8 +260,12 @@ func reasonUnreachable(err error) string {
 }
 
 // redact hides the text of an error that holds a URL or a secret. Errors of
-// net/http quote URLs, and what a server sent in place of HTTP.
+// net/http quote URLs, which may hold a token, and what a server sent in place of
+// HTTP.
 func redact(err error, secrets []string) error {
+	if wrapped := new(url.Error); errors.As(err, &wrapped) {
+		err = wrapped.Err // what is left tells more than a text that is hidden
+	}
 	text := err.Error()
 	hide := strings.Contains(text, "://") || strings.Contains(text, "Location")
 	for _, secret := range secrets {

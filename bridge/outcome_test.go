@@ -42,6 +42,7 @@ func TestEveryFailureHasItsNameInTheCatalogue(t *testing.T) {
 		{"address to be allowed", dial(&AddressError{Reason: "a loopback one", Private: true}), apierror.TrackerUnavailable, false, "allow_private"},
 		{"no HTTP", sent(errors.New("malformed HTTP response \"x\"")), apierror.TrackerBadAnswer, true, "not HTTP"},
 		{"certificate", unsent(&tls.CertificateVerificationError{Err: errors.New("x509")}), apierror.TrackerUnavailable, false, "certificate"},
+		{"HTTP in place of TLS", unsent(http.ErrSchemeMismatch), apierror.TrackerUnavailable, false, "TLS"},
 		{"no TLS", unsent(tls.RecordHeaderError{Msg: "no"}), apierror.TrackerUnavailable, false, "TLS"},
 		{"closed before the call", unsent(io.EOF), apierror.TrackerUnavailable, false, "closed the connection"},
 		{"closed after the call", sent(io.EOF), apierror.TrackerUnavailable, true, "closed the connection"},
@@ -60,12 +61,17 @@ func TestEveryFailureHasItsNameInTheCatalogue(t *testing.T) {
 		{"strange status", &xmlrpc.HTTPError{StatusCode: 299}, apierror.TrackerBadAnswer, true, "HTTP 299"},
 		{"fault", &xmlrpc.Fault{Code: 7, String: "seven"}, apierror.TrackerFault, false, "Fault 7: seven"},
 		{"fault with a word for a code", &xmlrpc.Fault{CodeText: "Client", String: "Failed"}, apierror.TrackerFault, false, "Fault Client: Failed"},
+		{"fault with a status of its own", errors.Join(&xmlrpc.HTTPError{StatusCode: 500}, &xmlrpc.Fault{Code: 7, String: "seven"}), apierror.TrackerFault, false, "Fault 7: seven"},
 		{"our own", apierror.New(apierror.StoreUnavailable), apierror.StoreUnavailable, false, ""},
 		{"value that cannot be written", &xmlrpc.EncodeError{}, apierror.ServerError, false, ""},
 	} {
 		got := classify(fmt.Errorf("calling: %w", tc.err), nil)
 		if !apierror.Is(got, tc.want) || !strings.Contains(apierror.From(got).FaultString(), tc.detail) {
 			t.Errorf("%s: %v, want %s with %q", tc.name, got, tc.want, tc.detail)
+		}
+		const again = "The next call tries again at once."
+		if tc.want == apierror.TrackerUnavailable && !strings.HasSuffix(apierror.From(got).FaultString(), again) {
+			t.Errorf("%s: %v does not say when the next try is", tc.name, got)
 		}
 		if executedPerhaps(tc.err) != tc.executed {
 			t.Errorf("%s: a write may have been executed: %v", tc.name, !tc.executed)

@@ -40,7 +40,7 @@ func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
 		return probe, nil
 	}
 	probe.Dialect = t.dialect.Name()
-	about, at, err := t.about(ctx, b.options.now)
+	about, err := t.dialect.About(ctx)
 	if apierror.Is(err, apierror.TrackerLoginFailed) {
 		probe.Reason += " Versions and clock are not known: " + apierror.From(err).FaultString()
 		return probe, nil
@@ -52,21 +52,9 @@ func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
 		probe.Versions[what] = scrub(version, nil)
 	}
 	if !about.UTC.IsZero() {
-		probe.ClockSkew, probe.ClockKnown = about.UTC.Sub(at), true
+		probe.ClockSkew, probe.ClockKnown = about.UTC.Sub(about.At), true
 	}
 	return probe, nil
-}
-
-// about asks the tracker about itself, and returns our time half way between
-// question and answer.
-func (t *tracker) about(ctx context.Context, now func() time.Time) (About, time.Time, error) {
-	// With a session at hand the time of a log-in does not blur the clock.
-	if _, err := t.session.acquire(ctx, 0); err != nil {
-		return About{}, time.Time{}, err
-	}
-	before := now()
-	about, err := t.dialect.About(ctx)
-	return about, before.Add(now().Sub(before) / 2), err
 }
 
 // Retry forgets that the tracker refused log-ins or could not be reached, and

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -42,8 +43,8 @@ type Remote struct {
 	session *session
 }
 
-func newRemote(c Config, base *url.URL, o *options) (*Remote, error) {
-	return &Remote{config: c, base: base, options: o, http: newHTTPClient(c, base, o)}, nil
+func newRemote(c Config, base *url.URL, o *options) *Remote {
+	return &Remote{config: c, base: base, options: o, http: newHTTPClient(c, base, o)}
 }
 
 // URL returns the URL of a place below the tracker's base URL. Each segment is
@@ -65,6 +66,14 @@ func (r *Remote) BatchSize() int { return r.options.batchSize }
 // Connections returns how many calls to the tracker can be under way at once.
 func (r *Remote) Connections() int { return r.options.connections }
 
+// Midway asks, and returns the gateway's clock half way between question and
+// answer, to compare a tracker's clock with.
+func (r *Remote) Midway(ask func() error) (time.Time, error) {
+	before := r.options.now()
+	err := ask()
+	return before.Add(r.options.now().Sub(before) / 2), err
+}
+
 // Page is a plain HTTP answer.
 type Page struct {
 	StatusCode int
@@ -74,16 +83,25 @@ type Page struct {
 }
 
 // Cookie returns the value of a cookie that the answer sets, and "" when it sets
-// none of that name or clears it.
+// none of that name. Cookies are cleared by setting one that is over, or empty.
 func (p *Page) Cookie(name string) string {
+	now, err := http.ParseTime(p.Header.Get("Date"))
+	if err != nil { // the tracker's clock, which need not be ours, is not known
+		now = time.Now()
+	}
 	value := ""
 	for _, c := range (&http.Response{Header: p.Header}).Cookies() {
-		if c.Name == name && c.MaxAge >= 0 {
+		over := c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && !c.Expires.After(now)
+		if c.Name == name && c.Value != "" && !over {
 			value = c.Value
 		}
 	}
 	return value
 }
+
+// Status says what the status of the answer means, as errors do, without a full
+// stop.
+func (p *Page) Status() string { return describeStatus(p.StatusCode, nil, nil, nil) }
 
 // Get fetches a place below the base URL without a session. Any HTTP status is
 // an answer. The segments, one of which may be a token, are kept out of the
@@ -98,12 +116,12 @@ func (r *Remote) Get(ctx context.Context, segments ...string) (*Page, error) {
 func (r *Remote) get(ctx context.Context, place string) (*Page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, err
 	}
 	req.Header.Set("User-Agent", r.options.userAgent)
 	resp, err := r.http.Do(req)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
@@ -114,15 +132,6 @@ func (r *Remote) get(ctx context.Context, place string) (*Page, error) {
 		return nil, badAnswer("The answer was cut off.")
 	}
 	return &Page{StatusCode: resp.StatusCode, Header: resp.Header, Body: body}, nil
-}
-
-// withoutURL takes the URL out of the errors of net/http: it may hold a token.
-func withoutURL(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return fmt.Errorf("%s: %w", ue.Op, ue.Err)
-	}
-	return err
 }
 
 // Endpoint is one XML-RPC address of a tracker.
@@ -141,21 +150,21 @@ func (r *Remote) Endpoint(segments ...string) (*Endpoint, error) {
 		xmlrpc.WithUserAgent(r.options.userAgent),
 	)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, err
 	}
 	return &Endpoint{remote: r, client: client}, nil
 }
 
 // Call calls a method with a session and decodes its value into result.
 func (e *Endpoint) Call(ctx context.Context, effect Effect, method string, result any, params ...any) error {
-	return e.do(ctx, effect, func(ctx context.Context, c *xmlrpc.Client) error {
+	return e.do(ctx, effect, result, func(ctx context.Context, c *xmlrpc.Client) error {
 		return c.Call(ctx, method, result, params...)
 	})
 }
 
 // Send is [Endpoint.Call] for a document that holds the whole call.
 func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, result any) error {
-	return e.do(ctx, effect, func(ctx context.Context, c *xmlrpc.Client) error {
+	return e.do(ctx, effect, result, func(ctx context.Context, c *xmlrpc.Client) error {
 		return c.Send(ctx, document, result)
 	})
 }
@@ -165,44 +174,71 @@ func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, res
 // the session was over and the call therefore not executed. If it says so again,
 // either it accepts no session of ours, or it refuses this one call in the same
 // way (a filter before it may): another call tells.
-func (e *Endpoint) do(ctx context.Context, effect Effect, call func(context.Context, *xmlrpc.Client) error) error {
+//
+// Where a call was refused so once, the next refusal is looked into before
+// anyone logs in, so that a caller whose calls are filtered costs no handshake
+// each time. Elsewhere a session that is over, which is the ordinary case, costs
+// no call more than it must.
+func (e *Endpoint) do(ctx context.Context, effect Effect, result any, call func(context.Context, *xmlrpc.Client) error) error {
 	r := e.remote
-	l, err := r.session.acquire(ctx, 0)
+	l, verifying := ctx.Value(verified{}).(*live)
+	if !verifying {
+		var err error
+		if l, err = r.session.acquire(ctx, 0); err != nil {
+			return classify(err, nil)
+		}
+	}
+	expired, refusal := e.attempt(ctx, effect, l, result, call)
+	switch {
+	case !expired:
+		return refusal
+	case verifying:
+		return r.session.rejected(l)
+	case l.filtered.Load():
+		err := r.verify(ctx, l)
+		if err == nil {
+			return r.explain(ctx, effect, refusal, l.session.secrets())
+		}
+		if !apierror.Is(err, apierror.TrackerLoginFailed) {
+			return err
+		}
+	}
+	l, err := r.session.acquire(ctx, l.generation)
 	if err != nil {
 		return classify(err, nil)
 	}
-	expired, err := e.attempt(ctx, effect, l, call)
-	if !expired {
-		return err
-	}
-	if ctx.Value(verifying{}) != nil {
-		return r.session.rejected(l)
-	}
-	if l, err = r.session.acquire(ctx, l.generation); err != nil {
-		return classify(err, nil)
-	}
-	expired, refusal := e.attempt(ctx, effect, l, call)
-	if !expired {
+	if expired, refusal = e.attempt(ctx, effect, l, result, call); !expired {
 		return refusal
 	}
-	if _, err := r.dialect.About(context.WithValue(ctx, verifying{}, true)); err != nil {
-		return classify(err, nil)
+	if err := r.verify(ctx, l); err != nil {
+		return err
 	}
+	l.filtered.Store(true)
 	return r.explain(ctx, effect, refusal, l.session.secrets())
 }
 
-// verifying marks, in a context, the call that finds out whether a session works
-// at all.
-type verifying struct{}
+// verified holds, in a context, the session that a call is made to find out
+// about.
+type verified struct{}
+
+// verify finds out, with another call, whether the tracker takes a session at
+// all. TRACKER_LOGIN_FAILED says that it does not.
+func (r *Remote) verify(ctx context.Context, l *live) error {
+	_, err := r.dialect.About(context.WithValue(ctx, verified{}, l))
+	return classify(err, nil)
+}
 
 // attempt makes the call with one session and says how it ended.
-func (e *Endpoint) attempt(ctx context.Context, effect Effect, l *live, call func(context.Context, *xmlrpc.Client) error) (expired bool, err error) {
+func (e *Endpoint) attempt(ctx context.Context, effect Effect, l *live, result any, call func(context.Context, *xmlrpc.Client) error) (expired bool, err error) {
 	r := e.remote
 	begun := time.Now()
 	err = e.repeatStale(ctx, effect, e.client.With(xmlrpc.WithCookies(l.session.Cookies...)), call)
 	if err != nil && r.dialect.Expired(err) {
 		r.options.observer.TrackerCall(r.config.Name, OutcomeExpired, time.Since(begun))
 		return true, err
+	}
+	if err == nil && effect == Read { // what was written is written, whatever its answer holds
+		err = charge(ctx, result)
 	}
 	err = r.explain(ctx, effect, err, l.session.secrets())
 	r.options.observer.TrackerCall(r.config.Name, outcomeOf(err), time.Since(begun))

@@ -26,7 +26,7 @@ func (b *Bridge) Register(r *xmlrpc.Registry) error {
 		{"getBugs", s.getBugs, "Reads bugs. The level is ids, metadata (the default), comment-ids or full.", []string{"name", "ids", "level"}},
 		{"getModifiedBugs", s.getModifiedBugs, "Tells which bugs were modified since a time; no ids means all bugs.", []string{"name", "ids", "since"}},
 		{"getComments", s.getComments, "Reads comments of a bug; no ids means all of them.", []string{"name", "bug", "ids"}},
-		{"addComment", s.addComment, "Writes a comment and returns its id; with a key, at most once.", []string{"name", "bug", "text", "author", "key"}},
+		{"addComment", s.addComment, "Writes a comment and returns its id. A repetition with the same key returns that id, or looks for the comment first and writes only what is not there.", []string{"name", "bug", "text", "author", "key"}},
 		{"getLink", s.getLink, "Returns what a bug is linked to, an empty struct when to nothing.", []string{"name", "bug"}},
 		{"setLink", s.setLink, "Links a bug, or unlinks it when the id is empty, and returns the previous link.", []string{"name", "bug", "id", "url"}},
 	} {
@@ -52,7 +52,7 @@ func (s service) list() ([]any, error) {
 			"session":      string(status.Session),
 		}
 		m.time("next_try", status.NextTry)
-		all = append(all, m.value())
+		all = append(all, map[string]any(m))
 	}
 	return all, nil
 }
@@ -66,7 +66,7 @@ func (s service) probe(ctx context.Context, name string) (map[string]any, error)
 	if p.ClockKnown {
 		m["clock_skew"] = p.ClockSkew.Seconds()
 	}
-	return m.value(), nil
+	return m, nil
 }
 
 func (s service) retry(ctx context.Context, name string) (bool, error) {
@@ -93,7 +93,7 @@ func (s service) getBugs(ctx context.Context, name string, ids any, level *strin
 	}
 	m := members{"bugs": bugs, "missing": r.Missing}
 	m.time("time", r.Time)
-	return m.value(), nil
+	return m, nil
 }
 
 func (s service) getModifiedBugs(ctx context.Context, name string, ids, since any) (map[string]any, error) {
@@ -111,7 +111,7 @@ func (s service) getModifiedBugs(ctx context.Context, name string, ids, since an
 	}
 	m := members{"ids": r.IDs, "missing": r.Missing}
 	m.time("time", r.Time)
-	return m.value(), nil
+	return m, nil
 }
 
 func (s service) getComments(ctx context.Context, name string, bug any, ids *any) (map[string]any, error) {
@@ -135,7 +135,7 @@ func (s service) getComments(ctx context.Context, name string, bug any, ids *any
 	}
 	m := members{"comments": comments, "missing": r.Missing}
 	m.time("time", r.Time)
-	return m.value(), nil
+	return m, nil
 }
 
 func (s service) addComment(ctx context.Context, name string, bug any, text string, author, key *string) (string, error) {

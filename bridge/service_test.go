@@ -208,7 +208,10 @@ func TestWhatACallerGetsWrongIsAFaultThatSaysWhat(t *testing.T) {
 		{"addComment", []any{"t", 1, "x", "", strings.Repeat("k", bridge.MaxKeyLength+1)}, 400, "key has 201 bytes"},
 		{"addComment", []any{"t", long, "x", ""}, 400, "limit of 200"},
 		{"getLink", []any{"t", 9}, 404, "no such bug"},
-		{"getLink", []any{"t", long}, 400, "limit of 200"},
+		{"getLink", []any{"t", long}, 400, "Invalid request data: bug has 201 bytes, more than the limit of 200"},
+		{"getComments", []any{"t", long, []any{"1-1"}}, 400, "bug has 201 bytes"},
+		{"getComments", []any{"t", 1, []any{long}}, 400, "id number 1 has 201 bytes"},
+		{"getComments", []any{"t", 1, many}, 400, "5001 ids are more than the 5000"},
 		{"setLink", []any{"t", 1, "x", ""}, 400, "number"},
 		{"setLink", []any{"t", 1, 0, ""}, 400, "number"},
 		{"setLink", []any{"t", 1, 1.5, ""}, 400, "a double"},
@@ -370,6 +373,37 @@ func TestTheProbeTellsDialectVersionsAndClock(t *testing.T) {
 	}
 	if p.Count("launchpad.time_snapshot") != 2 {
 		t.Error("the second probe did not ask anew")
+	}
+}
+
+func TestTheClockIsComparedAroundTheQuestionForItAlone(t *testing.T) {
+	var mu sync.Mutex
+	var passed time.Duration // for both clocks alike
+	p, call := service(t, bridge.WithClock(func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Now().Add(passed)
+	}))
+	p.Before(func(_ http.ResponseWriter, _ *http.Request, method string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if method != "launchpad.time_snapshot" { // a log-in and the other question take an hour each
+			passed += time.Hour
+			p.SetClock(passed)
+		}
+		return false
+	})
+	for _, expired := range []bool{false, true} {
+		if expired {
+			p.Expire()
+		}
+		got, err := call("probe", "t")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if skew := got.(map[string]any)["clock_skew"].(float64); skew < -600 || skew > 600 {
+			t.Errorf("expired %v: clock skew %v of two clocks that are the same", expired, skew)
+		}
 	}
 }
 

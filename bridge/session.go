@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
@@ -72,6 +73,8 @@ type live struct {
 	generation uint64
 	// proven is set, under the mutex, once a call with it was not refused.
 	proven bool
+	// filtered is set once a call with it was refused although others are not.
+	filtered atomic.Bool
 }
 
 // loginAttempt is a log-in under way, which any number of callers wait for.
@@ -125,11 +128,8 @@ func (s *session) run(attempt *loginAttempt) {
 	ctx, cancel := context.WithTimeout(s.base, s.options.timeLimit)
 	defer cancel()
 	credentials := &Credentials{tracker: s.tracker, minter: s.options.minter}
-	made, err := s.login(ctx, credentials)
+	made, err := s.logIn(ctx, credentials)
 	s.revoke(credentials)
-	if err == nil && made == nil {
-		err = apierror.New(apierror.ServerError).WithCause(errors.New("bridge: a log-in gave no session"))
-	}
 	refusal := new(RefusedError)
 	refused := errors.As(err, &refusal)
 	if !refused {
@@ -137,8 +137,8 @@ func (s *session) run(attempt *loginAttempt) {
 	}
 	s.options.observer.TrackerLogin(s.tracker, loginOutcome(err), time.Since(begun))
 
+	var log func()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.attempt = nil
 	switch {
 	case err == nil:
@@ -146,16 +146,28 @@ func (s *session) run(attempt *loginAttempt) {
 		s.current = &live{session: made, generation: s.generation}
 		s.down = false
 		attempt.made = s.current
-		s.options.logger.Info("logged in to tracker", "tracker", s.tracker)
+		log = func() { s.options.logger.Info("logged in to tracker", "tracker", s.tracker) }
 	case refused:
 		s.down = false
-		attempt.err = s.refused(refusal.Reason)
+		log, attempt.err = s.refused(refusal.Reason)
 	default:
 		s.down = unreachable(err)
 		attempt.err = err
-		s.options.logger.Warn("log-in to tracker failed", "tracker", s.tracker, "error", err)
+		log = func() { s.options.logger.Warn("log-in to tracker failed", "tracker", s.tracker, "error", err) }
 	}
+	s.mu.Unlock()
+	log()
 	close(attempt.done)
+}
+
+// logIn calls the dialect.
+func (s *session) logIn(ctx context.Context, credentials *Credentials) (made *Session, err error) {
+	defer caught(s.options.logger, s.tracker, &err)
+	made, err = s.login(ctx, credentials)
+	if err == nil && made == nil {
+		err = apierror.New(apierror.ServerError).WithCause(errors.New("bridge: a log-in gave no session"))
+	}
+	return made, err
 }
 
 // revoke ends the tokens of a log-in. A token that cannot be revoked now is one
@@ -170,15 +182,18 @@ func (s *session) revoke(c *Credentials) {
 	}
 }
 
-// refused begins or lengthens the back-off. The mutex is held.
-func (s *session) refused(reason string) error {
+// refused begins or lengthens the back-off. The mutex is held; log is called
+// without it.
+func (s *session) refused(reason string) (log func(), err error) {
 	s.refusals++
 	now := s.options.now()
 	s.until = now.Add(backoff(s.refusals, rand.Float64()))
 	s.refusal = reason
-	s.options.logger.Warn("tracker refused the log-in",
-		"tracker", s.tracker, "reason", reason, "refusals", s.refusals, "next_try", s.until)
-	return s.backingOff(now)
+	refusals, until := s.refusals, s.until
+	return func() {
+		s.options.logger.Warn("tracker refused the log-in",
+			"tracker", s.tracker, "reason", reason, "refusals", refusals, "next_try", until)
+	}, s.backingOff(now)
 }
 
 // backingOff is the error while no log-in is made. The mutex is held.
@@ -223,14 +238,17 @@ func (s *session) used(l *live, err error) {
 func (s *session) rejected(l *live) error {
 	const reason = "The tracker accepted the log-in and refused the session that it had just given."
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.current == l {
 		s.current = nil
 	}
 	if l.proven || s.current != nil || s.attempt != nil {
+		s.mu.Unlock()
 		return apierror.New(apierror.TrackerLoginFailed).WithDetail(reason)
 	}
-	return s.refused(reason)
+	log, err := s.refused(reason)
+	s.mu.Unlock()
+	log()
+	return err
 }
 
 // forget ends back-off, so that the next call logs in. A live session stays.

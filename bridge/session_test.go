@@ -96,7 +96,7 @@ func TestRefusedLogInsBackOffAndSayUntilWhen(t *testing.T) {
 		var logins atomic.Int32
 		s := testSession(t, func(context.Context, *Credentials) (*Session, error) {
 			logins.Add(1)
-			return refuse(nil, nil)
+			return refuse(t.Context(), nil)
 		})
 		for n := 1; n <= 10; n++ {
 			_, err := s.acquire(t.Context(), 0)
@@ -133,7 +133,7 @@ func TestASuccessfulCallEndsTheCountOfRefusals(t *testing.T) {
 		refused := true
 		s := testSession(t, func(context.Context, *Credentials) (*Session, error) {
 			if refused {
-				return refuse(nil, nil)
+				return refuse(t.Context(), nil)
 			}
 			return &Session{}, nil
 		})
@@ -177,11 +177,71 @@ func TestATrackerThatCannotBeReachedIsDownAndNotBackingOff(t *testing.T) {
 	}
 }
 
+func TestATrackerThatLeftAWriteUnansweredIsDown(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want SessionState
+	}{
+		{outcomeUnknown(apierror.New(apierror.TrackerTimeout)), SessionDown},
+		{outcomeUnknown(apierror.New(apierror.TrackerUnavailable)), SessionDown},
+		{outcomeUnknown(apierror.New(apierror.TrackerBadAnswer)), SessionLive},
+		{apierror.New(apierror.OutcomeUnknown), SessionLive},
+		{outcomeUnknown(classify(sent(context.Canceled), nil)), SessionLive},
+	} {
+		s := testSession(t, func(context.Context, *Credentials) (*Session, error) { return &Session{}, nil })
+		l, err := s.acquire(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.used(l, tc.err)
+		if state, _ := s.state(); state != tc.want {
+			t.Errorf("%v: session %s, want %s", tc.err, state, tc.want)
+		}
+	}
+}
+
+// asking is a log handler that asks how the session stands, as one that writes
+// metrics may.
+type asking struct {
+	slog.Handler
+	session **session
+	lines   *atomic.Int32
+}
+
+func (a asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a asking) Handle(context.Context, slog.Record) error {
+	(*a.session).state()
+	a.lines.Add(1)
+	return nil
+}
+
+func TestALogLineIsWrittenWithoutTheSessionsLock(t *testing.T) {
+	for name, login := range map[string]func(context.Context, *Credentials) (*Session, error){
+		"success": func(context.Context, *Credentials) (*Session, error) { return &Session{}, nil },
+		"refusal": refuse,
+		"failure": func(context.Context, *Credentials) (*Session, error) { return nil, errors.New("broken") },
+	} {
+		var s *session
+		var lines atomic.Int32
+		s = testSession(t, login, WithLogger(slog.New(asking{slog.DiscardHandler, &s, &lines})))
+		want := int32(1)
+		if l, err := s.acquire(t.Context(), 0); err == nil {
+			want = 2
+			_ = s.rejected(l)
+		}
+		s.running.Wait()
+		if lines.Load() != want {
+			t.Errorf("%s: %d lines, want %d", name, lines.Load(), want)
+		}
+	}
+}
+
 func TestForgettingEndsTheWaiting(t *testing.T) {
 	refused := true
 	s := testSession(t, func(context.Context, *Credentials) (*Session, error) {
 		if refused {
-			return refuse(nil, nil)
+			return refuse(t.Context(), nil)
 		}
 		return &Session{}, nil
 	})
@@ -249,7 +309,7 @@ func (m *countingMinter) Mint(_ context.Context, tracker string) (string, func(c
 func TestATokenIsRevokedWhateverBecameOfTheLogIn(t *testing.T) {
 	for name, login := range map[string]func(context.Context) (*Session, error){
 		"success":     func(context.Context) (*Session, error) { return &Session{}, nil },
-		"refusal":     func(context.Context) (*Session, error) { return refuse(nil, nil) },
+		"refusal":     func(context.Context) (*Session, error) { return refuse(t.Context(), nil) },
 		"failure":     func(context.Context) (*Session, error) { return nil, errors.New("broken") },
 		"no session":  func(context.Context) (*Session, error) { return nil, nil },
 		"time is up":  func(ctx context.Context) (*Session, error) { <-ctx.Done(); return nil, ctx.Err() },

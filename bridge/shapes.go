@@ -13,8 +13,6 @@ import (
 // members is a struct of the interface in the making.
 type members map[string]any
 
-func (m members) value() map[string]any { return m }
-
 // text sets a member unless it has no value.
 func (m members) text(name, value string) {
 	if value != "" {
@@ -57,21 +55,21 @@ func bugValue(b *Bug) map[string]any {
 		}
 		m["comments"] = comments
 	}
-	return m.value()
+	return m
 }
 
 func commentValue(c *Comment) map[string]any {
 	m := members{"id": c.ID, "bug": c.Bug, "number": c.Number, "text": c.Text}
 	m.text("author", c.Author)
 	m.time("time", c.Time)
-	return m.value()
+	return m
 }
 
 func linkValue(l Link) map[string]any {
 	m := members{}
 	m.text("id", l.ID)
 	m.text("url", l.URL)
-	return m.value()
+	return m
 }
 
 // oneID reads an id, which may be an int or a string.

@@ -13,6 +13,7 @@ import (
 	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/bridge/internal/tracpeer"
+	"github.com/trackgate/trackgate/xmlrpc"
 )
 
 func TestATrackerThatIsDownIsUnavailableAndHoldsUpNoOther(t *testing.T) {
@@ -161,6 +162,63 @@ func TestACallThatAFilterForbidsIsNotTakenForARefusedSession(t *testing.T) {
 	}
 	if s := b.List()[0].Session; s != bridge.SessionLive {
 		t.Errorf("session %s, want live: other calls work", s)
+	}
+}
+
+func TestACallThatAFilterForbidsEachTimeCostsOneLogInAndNoMore(t *testing.T) {
+	p := tracpeer.New(t)
+	p.Put(1, tracpeer.Ticket{Status: "new"})
+	p.Before(func(w http.ResponseWriter, _ *http.Request, method string) bool {
+		if method == "launchpad.add_comment" {
+			http.Error(w, "Your text looks like an attack", http.StatusForbidden)
+		}
+		return method == "launchpad.add_comment"
+	})
+	b := open(t, []bridge.Config{tracker("t", p.URL())}, newTokens())
+	forbidden := func() {
+		t.Helper()
+		_, err := b.AddComment(t.Context(), "t", bridge.NewComment{Bug: "1", Text: "<script>"})
+		if !apierror.Is(err, apierror.TrackerBadAnswer) || !strings.Contains(err.Error(), "HTTP 403 Forbidden") {
+			t.Errorf("got %v, want TRACKER_BAD_ANSWER with HTTP 403", err)
+		}
+	}
+	for range 5 {
+		forbidden()
+	}
+	if p.Logins() != 2 {
+		t.Errorf("%d log-ins, want 2: the first, and one in vain", p.Logins())
+	}
+	p.Expire()
+	forbidden() // the session is over as well
+	if p.Logins() != 3 {
+		t.Errorf("%d log-ins after the session had expired, want 3", p.Logins())
+	}
+	forbidden()
+	p.Expire()
+	if _, err := b.GetLink(t.Context(), "t", "1"); err != nil || p.Count("launchpad.get_launchpad_bug") != 1 {
+		t.Errorf("another call, with an expired session: %v, executed %d times", err, p.Count("launchpad.get_launchpad_bug"))
+	}
+	if s := b.List()[0].Session; s != bridge.SessionLive {
+		t.Errorf("session %s, want live", s)
+	}
+}
+
+func TestASessionThatIsOverIsSeenBehindAFaultWithStatus403(t *testing.T) {
+	p := tracpeer.New(t)
+	p.Put(1, tracpeer.Ticket{Status: "new"})
+	var refused atomic.Bool
+	p.Before(func(w http.ResponseWriter, _ *http.Request, method string) bool {
+		if method == "" || refused.Swap(true) {
+			return false
+		}
+		w.Header().Set("Content-Type", "text/xml")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write(xmlrpc.AppendFault(nil, 403, "XML_RPC privileges are required"))
+		return true
+	})
+	b := open(t, []bridge.Config{tracker("t", p.URL())}, newTokens())
+	if _, err := b.GetLink(t.Context(), "t", "1"); err != nil || p.Logins() != 2 {
+		t.Errorf("%v after %d log-ins, want an answer after 2", err, p.Logins())
 	}
 }
 

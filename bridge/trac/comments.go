@@ -158,7 +158,7 @@ func readComments(method string, answer []any) (commentList, error) {
 			Bug:    bug,
 			Number: n,
 			Author: text(m, "user"),
-			Text:   unixLines(text(m, "comment")),
+			Text:   bridge.NormalLines(text(m, "comment")),
 			Time:   timeOf(m["timestamp"]),
 		})
 	}
@@ -179,6 +179,3 @@ func (l *launchpad) WriteComment(ctx context.Context, bug, body string) (string,
 	}
 	return wordOf(answer[1]), nil
 }
-
-// unixLines brings line ends to LF: Trac stores and sends CR LF.
-func unixLines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }

@@ -91,7 +91,7 @@ func (l *launchpad) Detect(ctx context.Context) (bridge.Detection, error) {
 	case page.StatusCode == http.StatusNotFound:
 		return bridge.Detection{Reason: "launchpad-auth/check answered HTTP 404: the Launchpad plugin is not installed."}, nil
 	}
-	return bridge.Detection{Reason: fmt.Sprintf("launchpad-auth/check answered HTTP %d, which a Launchpad plugin does not.", page.StatusCode)}, nil
+	return bridge.Detection{Reason: "launchpad-auth/check does not answer as a Launchpad plugin does, but " + page.Status() + "."}, nil
 }
 
 // Login hands the tracker a token, which it brings back to the gateway before it
@@ -117,7 +117,7 @@ func (l *launchpad) Login(ctx context.Context, credentials *bridge.Credentials) 
 	case page.StatusCode == http.StatusNotFound:
 		return nil, badLogin("answered HTTP 404: the Launchpad plugin is not installed there")
 	}
-	return nil, badLogin(fmt.Sprintf("answered HTTP %d", page.StatusCode))
+	return nil, badLogin("answered " + page.Status())
 }
 
 func badLogin(what string) error {
@@ -147,17 +147,19 @@ func noSuchBug() error {
 // plugin mixes types: of the tracker, of the plugin's interface, and a boolean
 // that nothing is known about.
 func (l *launchpad) About(ctx context.Context) (bridge.About, error) {
+	var parts []any
+	if err := l.rpc.Send(ctx, bridge.Read, l.versionCall, &parts); err != nil {
+		return bridge.About{}, err
+	}
+	// There is a session now, so that no log-in blurs the clock.
 	var clock []any
-	if err := l.rpc.Send(ctx, bridge.Read, l.timeCall, &clock); err != nil {
+	at, err := l.remote.Midway(func() error { return l.rpc.Send(ctx, bridge.Read, l.timeCall, &clock) })
+	if err != nil {
 		return bridge.About{}, err
 	}
 	// [zone name, local time, UTC]: the local time counts from an epoch of its own.
 	utc, err := timeAt("launchpad.time_snapshot", clock, 2)
 	if err != nil {
-		return bridge.About{}, err
-	}
-	var parts []any
-	if err := l.rpc.Send(ctx, bridge.Read, l.versionCall, &parts); err != nil {
 		return bridge.About{}, err
 	}
 	versions := map[string]string{}
@@ -168,5 +170,5 @@ func (l *launchpad) About(ctx context.Context) (bridge.About, error) {
 			}
 		}
 	}
-	return bridge.About{Versions: versions, UTC: utc}, nil
+	return bridge.About{Versions: versions, UTC: utc, At: at}, nil
 }

@@ -390,18 +390,21 @@ func TestAProbeOfATrackerThatRefusesUsStillTellsTheDialect(t *testing.T) {
 }
 
 func TestALogInPageThatGivesNoSessionIsNoRefusal(t *testing.T) {
-	for name, raw := range map[string]string{
-		"200 without cookie": "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
-		"404":                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
-		"500":                "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
-		"redirect elsewhere": "HTTP/1.1 302 Found\r\nLocation: http://example.org/\r\nContent-Length: 0\r\n\r\n",
+	for name, tc := range map[string]struct{ raw, says string }{
+		"200 without cookie": {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK", "200 without a trac_auth cookie"},
+		"a cookie that is over": {"HTTP/1.1 200 OK\r\nSet-Cookie: trac_auth=deleted; Expires=Thu, 01-Jan-1970 00:00:00 GMT; Path=/lp\r\nContent-Length: 2\r\n\r\nOK",
+			"200 without a trac_auth cookie"},
+		"404": {"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "404: the Launchpad plugin is not installed"},
+		"500": {"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n", "HTTP 500 Internal Server Error."},
+		"redirect elsewhere": {"HTTP/1.1 302 Found\r\nLocation: http://example.org/\r\nContent-Length: 0\r\n\r\n",
+			"HTTP 302 Found: a redirect away from the tracker's url, which is not followed; if the tracker has moved, configure its new url."},
 	} {
 		r := newReplayer(t)
-		r.auth = [][]byte{[]byte(raw)}
+		r.auth = [][]byte{[]byte(tc.raw)}
 		b := open(t, r.url())
 		_, err := b.GetLink(t.Context(), "lp", "1")
-		if !apierror.Is(err, apierror.TrackerBadAnswer) {
-			t.Errorf("%s: %v, want TRACKER_BAD_ANSWER", name, err)
+		if !apierror.Is(err, apierror.TrackerBadAnswer) || !strings.Contains(err.Error(), tc.says) {
+			t.Errorf("%s: %v, want TRACKER_BAD_ANSWER with %q", name, err, tc.says)
 		}
 		if s := b.List()[0]; s.Session != bridge.SessionNone {
 			t.Errorf("%s: session %s", name, s.Session)

@@ -117,7 +117,7 @@ type Request struct {
 type Bridge struct {
 	// CallTimeout is the time for one call with its log-in and its repetition. Default 25s.
 	CallTimeout Duration `toml:"call_timeout"`
-	// MaxAnswer is the size of a tracker's answer in bytes, after decompression. Default 32 MiB.
+	// MaxAnswer is the size of a tracker's answer in bytes, after decompression, and of all answers to one call together. Default 32 MiB.
 	MaxAnswer int `toml:"max_answer"`
 }
 
