@@ -3,6 +3,7 @@ package xmlrpc
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -136,7 +137,7 @@ func encodingXML(doc []byte) peer {
 	return peer{"encoding/xml", func() error {
 		d := xml.NewDecoder(bytes.NewReader(doc))
 		for {
-			if _, err := d.Token(); err == io.EOF {
+			if _, err := d.Token(); errors.Is(err, io.EOF) {
 				return nil
 			} else if err != nil {
 				return err

@@ -50,8 +50,8 @@ func utf8Document(doc []byte, contentCharset string) ([]byte, *DecodeError) {
 		return nil, &DecodeError{code: CodeUnsupportedEncoding, reason: "UTF-32"}
 	}
 	overruled := false
-	if contentCharset = strings.Trim(contentCharset, " \t\"'"); contentCharset != "" && mark == 0 {
-		named, ok := charsetNames[strings.ToLower(contentCharset)]
+	if name := charsetName(contentCharset); name != "" && mark == 0 {
+		named, ok := charsetNames[name]
 		if !ok {
 			return nil, &DecodeError{code: CodeUnsupportedEncoding, reason: "the charset of the Content-Type is not one that is read here"}
 		}
@@ -85,19 +85,26 @@ func utf8Document(doc []byte, contentCharset string) ([]byte, *DecodeError) {
 	return decodeBytes(body, enc)
 }
 
+// charsetName is the name that a charset parameter has in charsetNames.
+func charsetName(parameter string) string {
+	return strings.ToLower(strings.Trim(parameter, " \t\"'"))
+}
+
 func contradiction() *DecodeError {
 	return &DecodeError{code: CodeUnsupportedEncoding, reason: "the declared encoding is not the one of the bytes"}
 }
 
 // markOf looks at the first bytes. With a byte order mark it returns its length;
-// UTF-16 is recognised without one by the zero byte beside a leading <. UTF-32
-// is returned as unknown with a mark.
+// UTF-16 is recognised without one by the zero byte beside a leading <. UTF-32,
+// which the three zero bytes beside a < show as well, is returned as unknown with
+// a mark, in whichever order of its bytes (XML 1.0, appendix F.1).
 func markOf(doc []byte) (charset, int) {
 	has := func(prefix ...byte) bool { return bytes.HasPrefix(doc, prefix) }
 	switch {
 	case has(0xEF, 0xBB, 0xBF):
 		return charsetUTF8, 3
-	case has(0xFF, 0xFE, 0, 0), has(0, 0, 0xFE, 0xFF):
+	case has(0xFF, 0xFE, 0, 0), has(0, 0, 0xFE, 0xFF), has(0, 0, 0xFF, 0xFE), has(0xFE, 0xFF, 0, 0),
+		has('<', 0, 0, 0), has(0, 0, 0, '<'), has(0, 0, '<', 0), has(0, '<', 0, 0):
 		return charsetUnknown, 4
 	case has(0xFF, 0xFE):
 		return charsetUTF16LE, 2

@@ -21,6 +21,10 @@ const (
 	DefaultUserAgent = "trackgate-xmlrpc"
 )
 
+// failureTime is how long the body of an answer whose status is no success may
+// take after its head.
+const failureTime = time.Second
+
 // defaultAnswerValues is the number of values in an answer: answers are larger
 // than the requests for which [DefaultLimits] are made.
 const defaultAnswerValues = 1_000_000
@@ -40,7 +44,7 @@ type Client struct {
 	timeLimit     time.Duration
 	maxAnswer     int64
 	limits        Limits
-	features      Features
+	encoding      []EncodeOption
 	repair        bool
 	onResponse    func(status int, header http.Header)
 }
@@ -117,7 +121,13 @@ func WithClientRepair() ClientOption {
 // WithClientFeatures tells which extensions the server is known to read. Without
 // them neither nil nor i8 is ever sent.
 func WithClientFeatures(f Features) ClientOption {
-	return func(cl *Client) { cl.features = f }
+	return WithClientEncoding(WithFeatures(f))
+}
+
+// WithClientEncoding sets how calls are written, such as what becomes of characters
+// that XML forbids ([WithForbidden]). It adds to what was set before.
+func WithClientEncoding(opts ...EncodeOption) ClientOption {
+	return func(cl *Client) { cl.encoding = append(slices.Clip(cl.encoding), opts...) }
 }
 
 // WithOnResponse has f called with the status and the header of every response,
@@ -175,15 +185,15 @@ func (c *Client) With(opts ...ClientOption) *Client {
 // for [Unmarshal], or nil when the result is of no interest.
 //
 // The error is a [*Fault] when the server answered with one, a [*TransportError]
-// when no whole answer came, an [*HTTPError] for a status that is no success,
-// an [*AnswerError] for an answer that is not XML-RPC, and wraps
-// [ErrAnswerTooLarge] for one over the limit. Anything else means that the
-// parameters could not be written, or that the result does not fit.
-// No error's text holds the server's URL.
+// when no whole answer came, an [*HTTPError] for a status that is no success, which
+// wraps a *Fault when there was one under that status, an [*AnswerError] for an
+// answer that is not XML-RPC, and wraps [ErrAnswerTooLarge] for one over the limit.
+// Anything else means that the parameters could not be written, or that the result
+// does not fit. No error's text holds the server's URL.
 func (c *Client) Call(ctx context.Context, method string, result any, params ...any) error {
 	buf := borrowDocument()
 	defer returnDocument(buf)
-	doc, err := AppendCall(*buf, method, params, WithFeatures(c.features))
+	doc, err := AppendCall(*buf, method, params, c.encoding...)
 	if err != nil {
 		return fmt.Errorf("xmlrpc: the call cannot be written: %w", err)
 	}
@@ -202,7 +212,9 @@ func (c *Client) Send(ctx context.Context, doc []byte, result any) error {
 		ctx, cancel = context.WithTimeout(ctx, c.timeLimit)
 		defer cancel()
 	}
-	resp, release, err := c.post(ctx, doc)
+	exchange, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	resp, release, err := c.post(exchange, doc)
 	if err != nil {
 		return err
 	}
@@ -210,6 +222,11 @@ func (c *Client) Send(ctx context.Context, doc []byte, result any) error {
 	defer func() { _ = resp.Body.Close() }()
 	if c.onResponse != nil {
 		c.onResponse(resp.StatusCode, resp.Header)
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		// The status is known: a body that does not come is not waited for.
+		timer := time.AfterFunc(failureTime, giveUp)
+		defer timer.Stop()
 	}
 	return c.readAnswer(ctx, resp, result)
 }

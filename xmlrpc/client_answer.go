@@ -11,9 +11,10 @@ import (
 // readAnswer reads the response to its end and decodes it.
 //
 // A status of 200 to 299 must come with a methodResponse, whatever the
-// Content-Type says. Any other status is an HTTPError, unless the Content-Type is
-// one of XML and the body is a fault: six of the recorded client stacks read
-// faults so, and servers exist that send them.
+// Content-Type says. Any other status is an HTTPError, with the fault in it if the
+// Content-Type is one of XML and the body is a fault: six of the recorded client
+// stacks read faults so, and servers exist that send them. Such a body may be cut
+// off by the caller of readAnswer, which changes nothing about the status.
 func (c *Client) readAnswer(ctx context.Context, resp *http.Response, result any) error {
 	success := resp.StatusCode >= 200 && resp.StatusCode < 300
 	if !success && !isXML(resp.Header.Get("Content-Type")) {
@@ -43,11 +44,10 @@ func (c *Client) readAnswer(ctx context.Context, resp *http.Response, result any
 		return answerError(resp, doc, fmt.Errorf("reading it failed after %d bytes: %w", len(doc), c.conceal(err)))
 	}
 	if !success {
-		var fault *Fault
-		if err := ParseResponse(doc, nil, c.decodeOptions(resp)...); errors.As(err, &fault) {
-			return fault
-		}
-		return newHTTPError(resp, doc)
+		failed := newHTTPError(resp, doc)
+		// What is no fault leaves the field nil.
+		errors.As(ParseResponse(doc, nil, c.decodeOptions(resp)...), &failed.Fault)
+		return failed
 	}
 	if len(doc) == 0 {
 		return answerError(resp, doc, errors.New("it is empty"))
@@ -66,8 +66,9 @@ func (c *Client) decode(resp *http.Response, doc []byte, result any) error {
 	if errors.As(err, &fault) {
 		return fault
 	}
+	// Only errors about a value and its destination have a path.
 	var misfit *DecodeError
-	if errors.As(err, &misfit) && misfit.FaultCode() == CodeInvalidParams {
+	if errors.As(err, &misfit) && misfit.Path() != "" {
 		return err
 	}
 	return answerError(resp, doc, err)

@@ -3,6 +3,7 @@ package xmlrpc
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -15,22 +16,35 @@ var ErrAnswerTooLarge = errors.New("the answer is too large")
 // maxErrorBody is how much of a body an error keeps.
 const maxErrorBody = 512
 
-// HTTPError is an answer whose status is no success and which holds no fault.
-// Its text has the status alone: header and body are the server's, and may hold
+// HTTPError is an answer whose status is no success. Its text has the status, and
+// the fault if there is one: header and body are the server's, and may hold
 // anything.
 type HTTPError struct {
 	StatusCode int
 	Header     http.Header
-	Body       []byte // the first 512 bytes, after decompression
+	Body       []byte // the first 512 bytes, after decompression, as far as they came
+	Fault      *Fault // what the body says, if it came as XML and is a fault; else nil
 }
 
 var _ error = (*HTTPError)(nil)
 
 func (e *HTTPError) Error() string {
-	if text := http.StatusText(e.StatusCode); text != "" {
-		return fmt.Sprintf("xmlrpc: the server answered with HTTP status %d (%s)", e.StatusCode, text)
+	text := fmt.Sprintf("xmlrpc: the server answered with HTTP status %d", e.StatusCode)
+	if name := http.StatusText(e.StatusCode); name != "" {
+		text += " (" + name + ")"
 	}
-	return fmt.Sprintf("xmlrpc: the server answered with HTTP status %d", e.StatusCode)
+	if e.Fault != nil {
+		text += ": " + e.Fault.Error()
+	}
+	return text
+}
+
+// Unwrap returns the fault, if there is one.
+func (e *HTTPError) Unwrap() error {
+	if e.Fault == nil {
+		return nil
+	}
+	return e.Fault
 }
 
 // AnswerError is an answer with a status of success that is no XML-RPC response:
@@ -79,10 +93,7 @@ func (e *TransportError) Error() string {
 func (e *TransportError) Unwrap() error { return e.Err }
 
 // Timeout tells whether the time was over, the client's limit or the context's.
-func (e *TransportError) Timeout() bool {
-	var t interface{ Timeout() bool }
-	return errors.As(e.Err, &t) && t.Timeout()
-}
+func (e *TransportError) Timeout() bool { return isTimeout(e.Err) }
 
 // minSecret is the length from which a segment of the URL's path counts as
 // something that could be a token.
@@ -105,18 +116,20 @@ func (c *Client) conceal(err error) error {
 	}
 	parts := append(strings.Split(u.Path, "/"), strings.Split(u.EscapedPath(), "/")...)
 	for _, part := range append(parts, u.RawQuery, u.Fragment) {
-		if len(part) >= minSecret && strings.Contains(text, part) {
+		// What the host's name has as well is no secret, and nothing to recognise the URL by.
+		if len(part) >= minSecret && strings.Contains(text, part) && !strings.Contains(u.Host, part) {
 			return &concealedError{err: err}
 		}
 	}
 	return err
 }
 
-// concealedError stands for an error whose text quotes a URL. It can be compared
-// with, but not unwrapped, so that no text of it reaches a log.
+// concealedError stands for an error whose text quotes a URL. errors.Is and
+// errors.As see through it, but it cannot be unwrapped: no text of it reaches a log
+// unless a program asks for an error of that very type.
 type concealedError struct{ err error }
 
-var _ error = (*concealedError)(nil)
+var _ net.Error = (*concealedError)(nil)
 
 func (e *concealedError) Error() string {
 	return "the HTTP client failed; its message holds a URL and is not shown"
@@ -125,8 +138,14 @@ func (e *concealedError) Error() string {
 // Is lets errors.Is see through.
 func (e *concealedError) Is(target error) bool { return errors.Is(e.err, target) }
 
+// As lets errors.As see through.
+func (e *concealedError) As(target any) bool { return errors.As(e.err, target) }
+
 // Timeout is that of the concealed error.
-func (e *concealedError) Timeout() bool {
-	var t interface{ Timeout() bool }
-	return errors.As(e.err, &t) && t.Timeout()
+func (e *concealedError) Timeout() bool { return isTimeout(e.err) }
+
+// Temporary is that of the concealed error.
+func (e *concealedError) Temporary() bool {
+	var t interface{ Temporary() bool }
+	return errors.As(e.err, &t) && t.Temporary()
 }

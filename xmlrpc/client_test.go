@@ -12,6 +12,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/trackgate/trackgate/xmlrpc"
 )
@@ -204,6 +206,78 @@ func TestAFaultIsReadUnderEveryStatusWhenItComesAsXML(t *testing.T) {
 		if outcome != c.want || got != nil {
 			t.Errorf("%d %s: %s and value %v, want %s", c.status, c.contentType, outcome, got, c.want)
 		}
+		if isFault := strings.HasPrefix(c.want, "fault"); c.status != 200 && isFault {
+			if !errors.As(err, &status) || status.StatusCode != c.status || status.Header.Get("Content-Type") != c.contentType || !strings.HasPrefix(doc, string(status.Body)) {
+				t.Errorf("%d %s: the status is lost in %v", c.status, c.contentType, err)
+			}
+			if !strings.Contains(err.Error(), "no & never") {
+				t.Errorf("%v does not say what the fault says", err)
+			}
+		}
+	}
+}
+
+func TestAFailureWhoseBodyStallsIsReportedWithoutWaitingForItsEnd(t *testing.T) {
+	for _, contentType := range []string{"text/html", "text/xml"} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+				return &http.Response{
+					StatusCode: 503, Request: r, ContentLength: 100, Header: http.Header{"Content-Type": {contentType}},
+					Body: io.NopCloser(io.MultiReader(strings.NewReader("<busy"), stalled{r.Context()})),
+				}, nil
+			})
+			client := newClient(t, "http://127.0.0.1/", xmlrpc.WithHTTPClient(&http.Client{Transport: transport}))
+			begun := time.Now()
+			err := client.Call(t.Context(), "m", nil)
+			var status *xmlrpc.HTTPError
+			if !errors.As(err, &status) || status.StatusCode != 503 || string(status.Body) != "<busy" {
+				t.Errorf("%s: got error %v", contentType, err)
+			}
+			if took := time.Since(begun); took > 2*time.Second {
+				t.Errorf("%s: the call took %v", contentType, took)
+			}
+		})
+	}
+}
+
+// stalled is a body that sends nothing more until the call is given up.
+type stalled struct{ ctx context.Context }
+
+func (s stalled) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
+}
+
+func TestADestinationThatIsNoPointerIsTheCallersError(t *testing.T) {
+	server := serveBytes(t, response(200, "text/xml", pongDocument))
+	var answer *xmlrpc.AnswerError
+	for _, result := range []any{"", (*string)(nil), new(chan int)} {
+		err := newClient(t, server.url).Call(t.Context(), "m", result)
+		var decode *xmlrpc.DecodeError
+		if !errors.As(err, &decode) || errors.As(err, &answer) || decode.Path() != "result" {
+			t.Errorf("%T: got error %v (%T)", result, err, err)
+		}
+	}
+}
+
+func TestACallIsWrittenAsTheOptionsSay(t *testing.T) {
+	server := serveBytes(t, response(200, "text/xml", pongDocument))
+	client := newClient(t, server.url, xmlrpc.WithClientEncoding(xmlrpc.WithForbidden(xmlrpc.DropForbidden)))
+	refusing := client.With(xmlrpc.WithClientEncoding(xmlrpc.WithForbidden(xmlrpc.RefuseForbidden)))
+	both := client.With(xmlrpc.WithClientFeatures(xmlrpc.Features{Nil: true}))
+	if err := refusing.Call(t.Context(), "m", nil, "a\x01b"); err == nil {
+		t.Error("a forbidden character was sent")
+	}
+	for _, c := range []*xmlrpc.Client{client, both} {
+		if err := c.Call(t.Context(), "m", nil, "a\x01b", nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(server.bodies[0], "<string>ab</string>") || strings.Contains(server.bodies[0], "nil") {
+		t.Errorf("sent %s", server.bodies[0])
+	}
+	if !strings.Contains(server.bodies[1], "<string>ab</string>") || !strings.Contains(server.bodies[1], "<nil/>") {
+		t.Errorf("sent %s", server.bodies[1])
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/gorilla/rpc/v2"
@@ -96,7 +97,7 @@ func (x *exchange) Method() (string, error) {
 	if x.call == nil && x.err == nil {
 		opts := x.decodeOptions
 		if charset := mediaCharset(x.r.Header.Get("Content-Type")); charset != "" {
-			opts = append(opts[:len(opts):len(opts)], WithCharset(charset))
+			opts = append(slices.Clip(opts), WithCharset(charset))
 		}
 		x.call, x.err = ParseCall(*x.in, opts...)
 	}
@@ -150,19 +151,26 @@ func (x *exchange) info(method string) *CallInfo {
 	return &CallInfo{Method: method, Known: known, Request: x.r, Header: x.w.Header()}
 }
 
+// ask has the WithBefore function say whether a call may be made.
+func (x *exchange) ask(ctx context.Context, info *CallInfo, method string) (err error) {
+	if x.before == nil {
+		return nil
+	}
+	defer x.catch(ctx, method, &err)
+	return x.before(ctx, info)
+}
+
 // one asks whether the call may be made, and makes it.
 func (x *exchange) one(ctx context.Context, info *CallInfo, call *Call) (result any, err error) {
-	defer x.catch(ctx, call.Method, &err)
-	if x.before != nil {
-		if err := x.before(ctx, info); err != nil {
-			return nil, err
-		}
+	if err := x.ask(ctx, info, call.Method); err != nil {
+		return nil, err
 	}
+	defer x.catch(ctx, call.Method, &err)
 	m, ok := x.methods[call.Method]
 	if !ok {
 		return nil, &Fault{
 			Code:   CodeMethodNotFound,
-			String: fmt.Sprintf("there is no method %.100q; system.listMethods has those that there are", call.Method),
+			String: "there is no method " + shortQuote(call.Method) + "; system.listMethods has those that there are",
 		}
 	}
 	return m.invoke(ctx, call)
@@ -171,9 +179,9 @@ func (x *exchange) one(ctx context.Context, info *CallInfo, call *Call) (result 
 // encode writes the result into the answer.
 func (x *exchange) encode(ctx context.Context, method string, result any) (err error) {
 	defer x.catch(ctx, method, &err)
-	var opts []EncodeOption
+	opts := x.encodeOptions
 	if x.call.Features != (Features{}) {
-		opts = []EncodeOption{WithFeatures(x.call.Features)}
+		opts = append(slices.Clip(opts), WithFeatures(x.call.Features))
 	}
 	doc, err := AppendResponse((*x.out)[:0], result, opts...)
 	if err != nil {
@@ -194,11 +202,15 @@ func (x *exchange) catch(ctx context.Context, method string, err *error) {
 	*err = &Fault{Code: CodeInternalError, String: internalText}
 }
 
-// tell reports a call that began at the given time to the WithAfter function.
+// tell reports a call that began at the given time to the WithAfter function. A
+// panic there is only logged: what the call came to does not change by it.
 func (x *exchange) tell(ctx context.Context, info *CallInfo, err error, begun time.Time) {
-	if x.after != nil {
-		x.after(ctx, info, err, time.Since(begun))
+	if x.after == nil {
+		return
 	}
+	var panicked error
+	defer x.catch(ctx, info.Method, &panicked)
+	x.after(ctx, info, err, time.Since(begun))
 }
 
 // refuse answers a request that held no call.

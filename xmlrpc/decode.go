@@ -104,7 +104,7 @@ func decoderOf(p *plan) decodeFunc {
 	case reflect.Struct:
 		return p.decodeStruct
 	}
-	return func(t *tape, i uint32, v reflect.Value) *DecodeError {
+	return func(*tape, uint32, reflect.Value) *DecodeError {
 		return &DecodeError{code: CodeInternalError, reason: "no value can be read into " + typ.String()}
 	}
 }
@@ -189,7 +189,8 @@ func decodeInt(t *tape, i uint32, v reflect.Value) *DecodeError {
 // decodeUint is decodeInt for unsigned integers.
 func decodeUint(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
-	number, ok := n.bits, true
+	number := n.bits
+	var ok bool
 	switch n.kind {
 	case kindInt, kindI8:
 		ok = int64(n.bits) >= 0
@@ -346,11 +347,12 @@ func decodeUnmarshaler(t *tape, i uint32, v reflect.Value) *DecodeError {
 }
 
 // refusedBy is the error of a value that its own type refused. What the type
-// says about it is for its caller: the type reads only what the caller sent.
+// says about it is for its caller: the type reads only what the caller sent. It
+// is cut short, since types like to repeat what they have read.
 func refusedBy(v reflect.Value, err error) *DecodeError {
 	var inner *DecodeError
 	if errors.As(err, &inner) {
 		return &DecodeError{code: inner.code, path: inner.path, reason: inner.reason}
 	}
-	return &DecodeError{code: CodeInvalidParams, reason: "no " + v.Type().String() + ": " + err.Error()}
+	return &DecodeError{code: CodeInvalidParams, reason: "no " + v.Type().String() + ": " + shortQuote(err.Error())}
 }

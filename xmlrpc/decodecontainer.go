@@ -66,20 +66,37 @@ func (p *plan) decodeSlice(t *tape, i uint32, v reflect.Value) *DecodeError {
 		v.Set(reflect.ValueOf(t.value(i)))
 		return nil
 	}
-	list := reflect.MakeSlice(p.typ, int(n.bits), int(n.bits))
-	if err := p.decodeElements(t, i, list); err != nil {
-		return err
+	whole := int(n.bits)
+	size := min(whole, max(1, sliceStep/max(1, int(p.typ.Elem().Size()))))
+	list := reflect.MakeSlice(p.typ, size, size)
+	for at, have := i+1, 0; ; {
+		var err *DecodeError
+		if at, err = p.decodeElements(t, at, list, have); err != nil {
+			return err
+		}
+		if size == whole {
+			v.Set(list)
+			return nil
+		}
+		have, size = size, min(whole, 2*size)
+		larger := reflect.MakeSlice(p.typ, size, size)
+		reflect.Copy(larger, list)
+		list = larger
 	}
-	v.Set(list)
-	return nil
 }
+
+// sliceStep is how many bytes of elements are made room for before the first is
+// read. An element can be far larger than its <value/>, and the first may show
+// that none fits.
+const sliceStep = 256 << 10
 
 // decodeArray wants exactly as many elements as the array has.
 func (p *plan) decodeArray(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	switch {
 	case n.kind == kindArray && int(n.bits) == v.Len():
-		return p.decodeElements(t, i, v)
+		_, err := p.decodeElements(t, i+1, v, 0)
+		return err
 	case n.kind == kindArray:
 		return &DecodeError{code: CodeInvalidParams, reason: "an array of " + itoa(int(n.bits)) + " does not fit " + p.typ.String()}
 	case !setNil(n, v):
@@ -88,16 +105,17 @@ func (p *plan) decodeArray(t *tape, i uint32, v reflect.Value) *DecodeError {
 	return nil
 }
 
-func (p *plan) decodeElements(t *tape, i uint32, list reflect.Value) *DecodeError {
-	at := i + 1
+// decodeElements fills the list from its element k on with the values at at and
+// behind it, and returns where the next would be.
+func (p *plan) decodeElements(t *tape, at uint32, list reflect.Value, k int) (next uint32, err *DecodeError) {
 	decode := p.elem.decode
-	for k := range int(t.nodes[i].bits) {
+	for ; k < list.Len(); k++ {
 		if err := decode(t, at, list.Index(k)); err != nil {
-			return err.under("[" + itoa(k) + "]")
+			return at, err.under("[" + itoa(k) + "]")
 		}
 		at = t.nodes[at].next
 	}
-	return nil
+	return at, nil
 }
 
 // isStruct tells whether a value can be read as a struct. An empty array can:

@@ -9,7 +9,8 @@
 // reader of their own that checks in one pass that the document is well-formed
 // XML 1.0, that it has the structure of XML-RPC, and that every value has its
 // type. It reads what the clients in use send (28 of them were recorded) and is
-// bounded in every direction by [Limits]. No DOCTYPE and no entity but the
+// bounded in every direction by [Limits]. A [Decoder] reads documents one after
+// the other from a stream. No DOCTYPE and no entity but the
 // five of XML is ever read. Every refusal has a code of the fault code
 // interoperability specification: see [DecodeError].
 //
@@ -62,6 +63,9 @@
 // whose [Features] have them. To all others a member without a value is left out,
 // and an empty string stands for an element of an array, a param or a result
 // without one. Structs are written in the order of their fields, maps sorted by name.
+//
+// No document is ever broken by what is inside it: characters that XML forbids are
+// replaced by U+FFFD, or left out, or refused ([WithForbidden]).
 //
 // A nil slice or map is an empty one. A time.Time, or a [DateTime] with a zone, is
 // written in UTC; fractions of seconds are not written.

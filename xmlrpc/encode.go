@@ -33,10 +33,12 @@ func AppendResponse(dst []byte, result any, opts ...EncodeOption) ([]byte, error
 
 // AppendFault appends a methodResponse with a fault to dst: a struct of exactly
 // faultCode and faultString (rule 11 of captures/clients). A code beyond 32 bits
-// becomes -32500. What XML forbids in text is replaced.
+// becomes -32500. What XML forbids in text is replaced, whatever the policy for
+// values is: a fault can always be written.
 func AppendFault(dst []byte, code int, text string) []byte {
 	var e encoder
-	return e.fault(dst, code, text)
+	dst = e.fault(append(dst, declaration+"<methodResponse><fault>"...), code, text)
+	return append(dst, "</fault></methodResponse>\n"...)
 }
 
 var encoders = sync.Pool{New: func() any { return new(encoder) }}
@@ -98,17 +100,38 @@ func (e *encoder) begin(opts []EncodeOption) {
 	for _, opt := range opts {
 		opt(&e.options)
 	}
+	if e.options.depth <= 0 {
+		e.options.depth = DefaultDepth
+	}
 	e.depth, e.steps, e.absent, e.refused, e.out = 0, 0, false, false, nil
 	e.pairs = e.pairs[:0]
 }
 
-// end gives the encoder back, without hold on any name of the values.
+// end gives the encoder back.
 func (e *encoder) end() {
+	e.forget()
+	encoders.Put(e)
+}
+
+// keepMembers is how many members of one map, or of maps inside each other, an
+// encoder keeps room for.
+const keepMembers = 1024
+
+// forget lets go of the values and of their names, which are mostly parts of a
+// whole document. Slices are cleared to their capacity: what was written before
+// was perhaps longer.
+func (e *encoder) forget() {
+	if cap(e.pairs) > keepMembers {
+		e.pairs = nil
+	}
+	clear(e.pairs[:cap(e.pairs)])
 	for i, shape := range e.shapes {
-		clear(shape)
+		if cap(shape) > keepMembers {
+			shape = nil
+		}
+		clear(shape[:cap(shape)])
 		e.shapes[i] = shape[:0]
 	}
-	encoders.Put(e)
 }
 
 func (e *encoder) call(b []byte, method string, params []any) ([]byte, error) {
@@ -138,15 +161,19 @@ func (e *encoder) response(b []byte, result any) ([]byte, error) {
 	return append(b, "</param></params></methodResponse>\n"...), nil
 }
 
+// fault writes the struct of a fault.
 func (e *encoder) fault(b []byte, code int, text string) []byte {
 	if code < math.MinInt32 || code > math.MaxInt32 {
 		code = CodeApplicationError
 	}
-	b = append(b, declaration+"<methodResponse><fault><value><struct><member><name>faultCode</name><value><int>"...)
+	policy := e.options.forbidden
+	e.options.forbidden = ReplaceForbidden
+	b = append(b, "<value><struct><member><name>faultCode</name><value><int>"...)
 	b = strconv.AppendInt(b, int64(code), 10)
 	b = append(b, "</int></value></member><member><name>faultString</name>"...)
 	b = e.str(b, text)
-	return append(b, "</member></struct></value></fault></methodResponse>\n"...)
+	e.options.forbidden = policy
+	return append(b, "</member></struct></value>"...)
 }
 
 // element writes a value that cannot be left out: a param, the result, an

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +214,88 @@ type selfMarshaler struct{}
 
 func (s selfMarshaler) MarshalXMLRPC() (any, error) { return s, nil }
 
+func TestAMembersNameFromATagFollowsThePolicyToo(t *testing.T) {
+	type odd struct {
+		A int "xmlrpc:\"a\x01b\""
+	}
+	for policy, want := range map[Forbidden]string{ReplaceForbidden: "<name>a\ufffdb</name>", DropForbidden: "<name>ab</name>"} {
+		doc, err := Marshal(odd{1}, WithForbidden(policy))
+		if err != nil || !strings.Contains(string(doc), want) {
+			t.Errorf("%s, %v", doc, err)
+		}
+	}
+	_, err := Marshal([]odd{{1}}, WithForbidden(RefuseForbidden))
+	if err == nil || !strings.Contains(err.Error(), "a character that XML forbids") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestTheDepthThatIsWrittenCanBeSet(t *testing.T) {
+	deep := func(levels int) any {
+		var v any = "x"
+		for range levels {
+			v = []any{v}
+		}
+		return v
+	}
+	for depth, opts := range map[int][]EncodeOption{64: nil, 3: {WithDepth(3)}, 500: {WithDepth(500)}} {
+		if _, err := Marshal(deep(depth), opts...); err != nil {
+			t.Errorf("depth %d: %v", depth, err)
+		}
+		_, err := Marshal(deep(depth+1), opts...)
+		if err == nil || !strings.Contains(err.Error(), "nested deeper than "+itoa(depth)) {
+			t.Errorf("depth %d: got error %v", depth+1, err)
+		}
+	}
+	if _, err := Marshal(deep(65), WithDepth(0)); err == nil {
+		t.Error("no depth is not the default")
+	}
+}
+
+type panics struct{}
+
+func (panics) MarshalXMLRPC() (any, error) { panic("while writing") }
+
+// A kept encoder must not keep what it wrote: names are parts of whole documents,
+// and a map's values can be anything.
+func TestAnEncoderForgetsWhatItWrote(t *testing.T) {
+	wide := func(n int, value any) map[string]any {
+		m := map[string]any{}
+		for i := range n {
+			m[strings.Repeat("k", i+1)] = value
+		}
+		return m
+	}
+	for about, values := range map[string][]any{
+		"maps inside a map":      {wide(3, wide(50, wide(300, "x")))},
+		"a small map at last":    {wide(40, 1), wide(2, 1)},
+		"what cannot be written": {wide(3, wide(5, make(chan int)))},
+		"what panics":            {wide(3, wide(5, panics{}))},
+		"very many names":        {wide(5000, 1)},
+	} {
+		e := &encoder{}
+		e.begin(nil)
+		for _, v := range values {
+			func() {
+				defer func() { _ = recover() }()
+				_, _ = e.value(nil, v)
+			}()
+		}
+		e.forget()
+		for _, p := range e.pairs[:cap(e.pairs)] {
+			if p != (pair{}) {
+				t.Errorf("%s: the pair %.10q is kept", about, p.name)
+				break
+			}
+		}
+		for _, shape := range e.shapes {
+			if i := slices.IndexFunc(shape[:cap(shape)], func(s string) bool { return s != "" }); i >= 0 {
+				t.Errorf("%s: the name %.10q is kept", about, shape[:cap(shape)][i])
+			}
+		}
+	}
+}
+
 type textFails struct{}
 
 func (textFails) MarshalText() ([]byte, error) { return nil, io.ErrUnexpectedEOF }
@@ -299,102 +382,3 @@ func TestWholeDocumentsLookAsTheRulesSay(t *testing.T) {
 		t.Error(huge)
 	}
 }
-
-func TestAStreamHoldsTheSameDocuments(t *testing.T) {
-	bugs := make([]benchBug, 2000)
-	for i := range bugs {
-		bugs[i] = benchBug{ID: i, Summary: strings.Repeat("x", i%50)}
-	}
-	value := map[string]any{"bugs": bugs, "none": nil, "list": []any{1, nil, "x"}}
-	want, err := AppendResponse(nil, value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out bytes.Buffer
-	pieces := &countingWriter{w: &out}
-	if err := NewEncoder(pieces).Response(value); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(out.Bytes(), want) {
-		t.Error("the stream holds another document")
-	}
-	if pieces.largest > 2*streamBuffer {
-		t.Errorf("one piece had %d bytes", pieces.largest)
-	}
-	var back, again any
-	if err := NewDecoder(&out, WithLimits(Limits{Bytes: 4 << 20})).Response(&back); err != nil {
-		t.Fatal(err)
-	}
-	if err := ParseResponse(want, &again, WithLimits(Limits{Bytes: 4 << 20})); err != nil || !reflect.DeepEqual(back, again) {
-		t.Error("the stream was read as another value", err)
-	}
-}
-
-type countingWriter struct {
-	w       io.Writer
-	largest int
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	c.largest = max(c.largest, len(p))
-	return c.w.Write(p)
-}
-
-func TestStreamsCarryCallsFaultsAndValues(t *testing.T) {
-	var b bytes.Buffer
-	enc := NewEncoder(&b, WithFeatures(Features{Nil: true}))
-	if err := enc.Call("m", 1, nil); err != nil {
-		t.Fatal(err)
-	}
-	call, err := NewDecoder(&b).Call()
-	if err != nil || call.Method != "m" || !reflect.DeepEqual(call.Params(), []any{1, nil}) {
-		t.Error(call, err)
-	}
-	if err := enc.Fault(4, "x"); err != nil {
-		t.Fatal(err)
-	}
-	var fault *Fault
-	if err := NewDecoder(&b).Response(nil); !errors.As(err, &fault) || fault.Code != 4 {
-		t.Error(err)
-	}
-	if err := enc.Value([]int{1, 2}); err != nil {
-		t.Fatal(err)
-	}
-	var list []int
-	if err := NewDecoder(&b).Value(&list); err != nil || !reflect.DeepEqual(list, []int{1, 2}) {
-		t.Error(list, err)
-	}
-}
-
-func TestADecoderReadsNoMoreThanItsLimit(t *testing.T) {
-	endless := io.MultiReader(strings.NewReader("<methodCall>"), spaces{})
-	_, err := NewDecoder(endless, WithLimits(Limits{Bytes: 1000})).Call()
-	wantCode(t, err, CodeInvalidRequest, "limit of 1000 bytes")
-	failing := io.MultiReader(strings.NewReader("<methodCall>"), failingReader{})
-	if _, err := NewDecoder(failing).Call(); !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Error(err)
-	}
-	if err := NewEncoder(failingWriter{}).Response("x"); !errors.Is(err, io.ErrClosedPipe) {
-		t.Error(err)
-	}
-	if err := NewEncoder(failingWriter{}).Response(make([]int, 10_000)); !errors.Is(err, io.ErrClosedPipe) {
-		t.Error(err)
-	}
-}
-
-type spaces struct{}
-
-func (spaces) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-	return len(p), nil
-}
-
-type failingReader struct{}
-
-func (failingReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
-
-type failingWriter struct{}
-
-func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }

@@ -188,8 +188,15 @@ func (p *plan) encodeStruct(e *encoder, b []byte, v reflect.Value) ([]byte, erro
 			continue
 		}
 		start := len(b)
-		b = append(b, f.head...)
-		if b, err = f.plan.encode(e, b, value); err != nil {
+		if f.head != nil {
+			b = append(b, f.head...)
+		} else {
+			b, err = e.memberHead(b, f.name)
+		}
+		if err == nil {
+			b, err = f.plan.encode(e, b, value)
+		}
+		if err != nil {
 			return b, encodeErrorAt(err, quoteName(f.name))
 		}
 		if b, err = e.endMember(b, start); err != nil {
@@ -256,9 +263,7 @@ func (p *plan) encodeMap(e *encoder, b []byte, v reflect.Value) ([]byte, error) 
 	for _, entry := range entries {
 		value.Set(v.MapIndex(entry.key))
 		start := len(b)
-		b = append(b, "<member><name>"...)
-		b = e.text(b, entry.name)
-		b, err = e.checked(append(b, "</name>"...))
+		b, err = e.memberHead(b, entry.name)
 		if err == nil {
 			b, err = p.elem.encode(e, b, value)
 		}

@@ -41,6 +41,8 @@ func (e *encoder) value(b []byte, v any) ([]byte, error) {
 		return e.list(b, v)
 	case map[string]any:
 		return e.object(b, v)
+	case multicallFault:
+		return e.fault(b, v.code, v.text), nil
 	}
 	return e.reflected(b, reflect.ValueOf(v))
 }
@@ -156,11 +158,10 @@ func appendBase64(b, data []byte) []byte {
 	return append(b, "</base64></value>"...)
 }
 
-// enter counts one more array or struct. What our own reader would refuse for
-// its depth is not written; a cycle ends there too.
+// enter counts one more array or struct; a cycle ends there too.
 func (e *encoder) enter() error {
-	if e.depth == DefaultDepth {
-		return &EncodeError{reason: "values nested deeper than " + itoa(DefaultDepth) + ", perhaps in a circle"}
+	if e.depth == e.options.depth {
+		return &EncodeError{reason: "values nested deeper than " + itoa(e.options.depth) + ", perhaps in a circle"}
 	}
 	e.depth++
 	return nil
@@ -200,7 +201,6 @@ func (e *encoder) object(b []byte, m map[string]any) ([]byte, error) {
 			break
 		}
 	}
-	clear(own)
 	e.pairs = e.pairs[:first]
 	e.depth--
 	return append(b, "</struct></value>"...), err
@@ -226,7 +226,6 @@ func (e *encoder) collect(m map[string]any) {
 		if len(e.pairs)-first == len(m) {
 			return
 		}
-		clear(e.pairs[first:])
 		e.pairs = e.pairs[:first]
 	}
 	for name, v := range m {
@@ -260,9 +259,7 @@ func sortPairs(pairs []pair) {
 
 func (e *encoder) member(b []byte, name string, v any) ([]byte, error) {
 	start := len(b)
-	b = append(b, "<member><name>"...)
-	b = e.text(b, name)
-	b, err := e.checked(append(b, "</name>"...))
+	b, err := e.memberHead(b, name)
 	if err == nil {
 		b, err = e.value(b, v)
 	}
@@ -270,6 +267,13 @@ func (e *encoder) member(b []byte, name string, v any) ([]byte, error) {
 		return b, encodeErrorAt(err, quoteName(name))
 	}
 	return e.endMember(b, start)
+}
+
+// memberHead writes what stands before a member's value.
+func (e *encoder) memberHead(b []byte, name string) ([]byte, error) {
+	b = append(b, "<member><name>"...)
+	b = e.text(b, name)
+	return e.checked(append(b, "</name>"...))
 }
 
 // endMember ends a member, or takes it back if its value has nothing to write:

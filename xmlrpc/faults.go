@@ -89,8 +89,8 @@ var _ FaultCoder = (*DecodeError)(nil)
 func (e *DecodeError) FaultCode() int { return e.code }
 
 // FaultString says what is wrong and where, in ASCII, fit to be sent to the
-// caller: it quotes no more than one name or one number of the document. It
-// begins with REQUEST_TOO_LARGE where the document is beyond one of the limits,
+// caller: it quotes no more than one name or one number of the document, or the
+// beginning of what a type that reads itself says about a value. It begins with REQUEST_TOO_LARGE where the document is beyond one of the limits,
 // which it names with its value.
 func (e *DecodeError) FaultString() string {
 	text := e.reason

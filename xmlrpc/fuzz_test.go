@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/iotest"
 )
 
 func seed(f *testing.F) {
@@ -150,9 +151,19 @@ func FuzzDecodeEncodeDecodeIsStable(f *testing.F) {
 		if got, want := again.Params(), asWritten(call.Params()); !reflect.DeepEqual(got, want) {
 			t.Fatalf("got %#v, want %#v", got, want)
 		}
-		copied := NewCall(call.Method, call.Params())
-		if got, want := copied.Params(), call.Params(); !reflect.DeepEqual(got, want) {
-			t.Fatalf("as values %#v, want %#v", got, want)
+		// A stream finds the end of each document, in whatever pieces it comes.
+		alone, err := NewDecoder(iotest.OneByteReader(bytes.NewReader(doc)), WithCharset(charset)).Call()
+		if err != nil || !reflect.DeepEqual(alone.Params(), call.Params()) {
+			t.Fatalf("not read from a stream: %v", err)
+		}
+		stream := NewDecoder(iotest.HalfReader(bytes.NewReader(append(first, first...))), roomy)
+		for range 2 {
+			if one, err := stream.Call(); err != nil || !reflect.DeepEqual(one.Params(), again.Params()) {
+				t.Fatalf("not read from a stream of two: %v", err)
+			}
+		}
+		if _, err := stream.Call(); !errors.Is(err, io.EOF) {
+			t.Fatalf("behind the end: %v", err)
 		}
 	})
 }

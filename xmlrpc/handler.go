@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/gorilla/rpc/v2"
@@ -54,12 +55,30 @@ func WithMulticallLimit(n int) HandlerOption {
 	}
 }
 
+// WithEncoding sets how answers are written, such as what becomes of characters
+// that XML forbids ([WithForbidden]). What [WithFeatures] says does not count:
+// each caller gets the extensions that it has sent. Faults always get
+// [ReplaceForbidden], so that each can be written. Without [WithDepth] an answer
+// may be three levels deeper than a request, and as deep as [DefaultDepth] at
+// least.
+func WithEncoding(opts ...EncodeOption) HandlerOption {
+	return func(h *handler) { h.encodeOptions = append(slices.Clip(h.encodeOptions), opts...) }
+}
+
+// answerLevels is how much deeper than its parameters an answer may be: by the two
+// arrays of system.multicall, and by one in which a method returns what it got, as
+// an echo does.
+const answerLevels = 3
+
 // WithBefore has f asked before every call, also one of a method that does not
 // exist or whose parameters will not do. An error becomes the fault of that call,
 // by the rules for errors of methods, and the method does not run.
 //
 // The calls inside a system.multicall are asked for one by one, and
-// system.multicall itself is not; the other methods of "system." are.
+// system.multicall itself is not; the other methods of "system." are. Where nobody
+// else is asked for, system.multicall is, so that none is free: once for
+// each item that is no call, and once for a multicall that is empty, has more calls
+// than its limit, or has other parameters than an array.
 func WithBefore(f func(ctx context.Context, info *CallInfo) error) HandlerOption {
 	return func(h *handler) { h.before = f }
 }
@@ -69,7 +88,8 @@ func WithBefore(f func(ctx context.Context, info *CallInfo) error) HandlerOption
 // request's arrival, or from the end of the call before it in a multicall, until
 // the method returned. A request that held no call, being too large or
 // not well-formed, is told of as well, under an empty name; system.multicall is
-// told of under its own name only when none of its calls could be looked at.
+// told of under its own name in the cases in which WithBefore is asked for it. A
+// panic of f is logged and changes nothing.
 func WithAfter(f func(ctx context.Context, info *CallInfo, err error, took time.Duration)) HandlerOption {
 	return func(h *handler) { h.after = f }
 }
@@ -86,6 +106,7 @@ type handler struct {
 	dispatch       *rpc.Server
 	page           []byte
 	decodeOptions  []DecodeOption
+	encodeOptions  []EncodeOption
 }
 
 var _ http.Handler = (*handler)(nil)
@@ -117,6 +138,8 @@ func NewHandler(r *Registry, opts ...HandlerOption) http.Handler {
 	}
 	h.limits = h.limits.withDefaults()
 	h.decodeOptions = []DecodeOption{WithLimits(h.limits)}
+	h.encodeOptions = slices.Concat(
+		[]EncodeOption{WithDepth(max(h.limits.Depth, DefaultDepth) + answerLevels)}, h.encodeOptions, []EncodeOption{WithFeatures(Features{})})
 	for name, m := range r.methods {
 		h.methods[name] = m
 	}

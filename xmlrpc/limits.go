@@ -1,5 +1,7 @@
 package xmlrpc
 
+import "math"
+
 // Limits bound what a document may cost its reader. A zero field means its
 // default. A document beyond a limit is refused with -32600, and no more than
 // the limit is ever kept of it.
@@ -15,7 +17,8 @@ type Limits struct {
 	// attributes. Default 64 KiB.
 	NameLength int
 	// StringLength bounds the text of each value, in bytes of UTF-8, base64
-	// before it is decoded. Default: as many as Bytes, or 1 MiB if Bytes is less.
+	// before it is decoded. Default: three times Bytes, which no text exceeds: a
+	// byte of windows-1252, or one that is repaired, can become three of UTF-8.
 	StringLength int
 }
 
@@ -59,7 +62,7 @@ func (l Limits) withDefaults() Limits {
 		l.NameLength = DefaultNameLength
 	}
 	if l.StringLength <= 0 {
-		l.StringLength = max(l.Bytes, DefaultBytes)
+		l.StringLength = 3 * min(l.Bytes, math.MaxInt/3)
 	}
 	return l
 }

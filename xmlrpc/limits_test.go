@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -109,7 +110,7 @@ func attributes(n int) string {
 }
 
 func TestTheDefaultsAreThoseOfTheDesign(t *testing.T) {
-	want := Limits{Bytes: 1 << 20, Depth: 64, Values: 100_000, NameLength: 64 << 10, StringLength: 1 << 20}
+	want := Limits{Bytes: 1 << 20, Depth: 64, Values: 100_000, NameLength: 64 << 10, StringLength: 3 << 20}
 	if got := DefaultLimits(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -132,6 +133,88 @@ func TestALimitForBytesRaisesThatForStrings(t *testing.T) {
 	doc := callWith("<value>" + strings.Repeat("x", 2<<20) + "</value>")
 	if _, err := ParseCall(doc, WithLimits(Limits{Bytes: 3 << 20})); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAStringThatGrowsAsUTF8IsReadWhenTheDocumentKeepsToItsBytes(t *testing.T) {
+	head, tail := "<methodCall><methodName>m</methodName><params><param><value>", "</value></param></params></methodCall>"
+	doc := fill("<?xml version='1.0' encoding='windows-1252'?>"+head, "\x80", tail)
+	call, err := ParseCall(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text, ok := call.Params()[0].(string); !ok || !strings.HasPrefix(text, "€€") || len(text) <= 1<<20 {
+		t.Errorf("got a %T", call.Params()[0])
+	}
+	if _, err := ParseCall(fill(head, "\x01", tail), WithRepair()); err != nil {
+		t.Error(err)
+	}
+}
+
+// costOf returns how many bytes f allocates.
+func costOf(f func()) uint64 {
+	// Twice, so that no pool has the memory already.
+	runtime.GC()
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+func TestAnArrayThatDoesNotFitCostsLittleHoweverLargeTheElements(t *testing.T) {
+	type large struct{ Texts [80]string } // 1,280 bytes
+	const values = 99_000
+	call, err := ParseCall(callWith("<value><array><data>" + strings.Repeat("<value/>", values) + "</data></array></value>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost := costOf(func() {
+		wantCode(t, call.DecodeParam(0, new([]large)), CodeInvalidParams, "params[0][0]")
+	})
+	if cost > 1<<20 {
+		t.Errorf("%d bytes for %d values", cost, values)
+	}
+	registered, err := newMethod("m", func(...large) (bool, error) { return true, nil }, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := ParseCall([]byte("<methodCall><methodName>m</methodName><params>" + strings.Repeat("<param><value/></param>", 40_000) + "</params></methodCall>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cost = costOf(func() {
+		if _, err := registered.invoke(t.Context(), many); err == nil {
+			t.Error("strings were read as structs")
+		}
+	})
+	if cost > 1<<20 {
+		t.Errorf("%d bytes for 40000 params", cost)
+	}
+}
+
+func TestLongArraysAreReadToTheirEnd(t *testing.T) {
+	for _, n := range []int{0, 1, sliceStep / 8, sliceStep/8 + 1, 90_000} {
+		want := make([]int, n)
+		for i := range want {
+			want[i] = i
+		}
+		doc, err := Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		if err := Unmarshal(doc, &got, WithLimits(Limits{Bytes: 8 << 20})); err != nil || got == nil || !slices.Equal(got, want) {
+			t.Errorf("%d elements: got %d, %v", n, len(got), err)
+		}
+		var empty []struct{}
+		if n == 90_000 {
+			err = Unmarshal([]byte("<value><array><data>"+strings.Repeat("<value><struct/></value>", 1000)+"</data></array></value>"), &empty)
+			if err != nil || len(empty) != 1000 {
+				t.Error(len(empty), err)
+			}
+		}
 	}
 }
 
@@ -183,17 +266,14 @@ func TestAHostileMebibyteNeverCostsMoreThanThirtyTwo(t *testing.T) {
 	} {
 		t.Run(about, func(t *testing.T) {
 			for _, opts := range [][]DecodeOption{nil, {WithRepair()}} {
-				// Twice, so that no pooled parser has its memory already.
-				runtime.GC()
-				runtime.GC()
-				var before, after runtime.MemStats
-				runtime.ReadMemStats(&before)
-				call, err := ParseCall(doc, opts...)
-				if err == nil {
-					_ = call.Params()
-				}
-				runtime.ReadMemStats(&after)
-				if cost := after.TotalAlloc - before.TotalAlloc; cost > 32<<20 {
+				var err error
+				cost := costOf(func() {
+					var call *Call
+					if call, err = ParseCall(doc, opts...); err == nil {
+						_ = call.Params()
+					}
+				})
+				if cost > 32<<20 {
 					t.Errorf("%d bytes for a document of %d (%v)", cost, len(doc), err)
 				} else {
 					t.Logf("%.1f MiB, %v", float64(cost)/(1<<20), err)

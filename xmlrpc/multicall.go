@@ -12,8 +12,8 @@ const multicallName = "system.multicall"
 
 // multicallFault is a fault in the place of a result.
 type multicallFault struct {
-	Code   int    `xmlrpc:"faultCode"`
-	String string `xmlrpc:"faultString"`
+	code int
+	text string
 }
 
 // multicallAsMethod has the signature of system.multicall. It runs when
@@ -25,16 +25,23 @@ func multicallAsMethod([]any) ([]any, error) {
 // runMulticall makes the answer of a system.multicall: an array with an item for
 // each call, which is an array of one result, or a fault's struct.
 func (x *exchange) runMulticall(ctx context.Context) {
-	calls, err := x.multicallCalls()
-	if err != nil {
+	items, refused := x.multicallItems()
+	if len(items) == 0 {
+		// With no call inside, this is the call that is asked for and told of.
 		info := x.info(multicallName)
+		err := x.ask(ctx, info, multicallName)
+		if err == nil {
+			err = refused
+		}
 		x.tell(ctx, info, err, x.begun)
-		x.fault(x.faultOf(ctx, multicallName, err))
-		return
+		if err != nil {
+			x.fault(x.faultOf(ctx, multicallName, err))
+			return
+		}
 	}
-	results := make([]any, len(calls))
-	for i, call := range calls {
-		results[i] = x.runInner(ctx, call)
+	results := make([]any, len(items))
+	for i, item := range items {
+		results[i] = x.runInner(ctx, item)
 	}
 	if x.encode(ctx, multicallName, results) == nil {
 		return
@@ -50,69 +57,71 @@ func (x *exchange) runMulticall(ctx context.Context) {
 	}
 }
 
-// multicallCalls returns the items of the one parameter.
-func (x *exchange) multicallCalls() ([]any, error) {
-	params := x.call.Params()
+// multicallItems returns where the items of the one parameter begin, none with
+// an error.
+func (x *exchange) multicallItems() ([]uint32, error) {
+	params, t := x.call.params, x.call.tape
 	if len(params) != 1 {
 		return nil, x.methods[multicallName].wrongNumber(len(params))
 	}
-	calls, ok := params[0].([]any)
-	if !ok {
+	list := &t.nodes[params[0]]
+	if list.kind != kindArray {
 		return nil, &Fault{Code: CodeInvalidParams, String: "the parameter of system.multicall is no array of calls"}
 	}
-	if len(calls) > x.multicallLimit {
+	if list.bits > uint64(x.multicallLimit) {
 		return nil, &Fault{
 			Code: CodeInvalidRequest,
 			String: fmt.Sprintf("REQUEST_TOO_LARGE: system.multicall holds %d calls, more than the limit MulticallLimit, which is %d",
-				len(calls), x.multicallLimit),
+				list.bits, x.multicallLimit),
 		}
 	}
-	return calls, nil
+	return t.elements(params[0]), nil
 }
 
-// runInner makes one call and returns its item of the answer.
-func (x *exchange) runInner(ctx context.Context, item any) any {
-	call, err := innerCall(item)
-	if err != nil {
-		return inPlace(err)
+// runInner makes one call and returns its item of the answer. An item that is no
+// call is asked for, and told of, as one of system.multicall.
+func (x *exchange) runInner(ctx context.Context, item uint32) any {
+	call, refused := x.innerCall(item)
+	method := multicallName
+	if refused == nil {
+		method = call.Method
 	}
-	info, begun := x.info(call.Method), time.Time{}
+	info, begun := x.info(method), time.Time{}
 	if x.after != nil {
 		begun = time.Now()
 	}
-	result, failed := x.callInner(ctx, info, call)
-	x.tell(ctx, info, failed, begun)
-	if failed != nil {
-		return inPlace(x.faultOf(ctx, call.Method, failed))
+	var result any
+	// Once the time of the whole request is over no call begins.
+	err := ctx.Err()
+	if err == nil && refused == nil {
+		result, err = x.one(ctx, info, call)
+	} else if err == nil {
+		if err = x.ask(ctx, info, method); err == nil {
+			err = refused
+		}
+	}
+	x.tell(ctx, info, err, begun)
+	if err != nil {
+		return inPlace(x.faultOf(ctx, method, err))
 	}
 	return []any{result}
 }
 
-// callInner makes one call, unless the time of the whole request is over.
-func (x *exchange) callInner(ctx context.Context, info *CallInfo, call *Call) (any, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return x.one(ctx, info, call)
-}
-
 // innerCall reads one {methodName, params}.
-func innerCall(item any) (*Call, *Fault) {
-	members, ok := item.(map[string]any)
-	if !ok {
+func (x *exchange) innerCall(item uint32) (*Call, error) {
+	t := x.call.tape
+	if t.nodes[item].kind != kindStruct {
 		return nil, &Fault{Code: CodeInvalidRequest, String: "this call of the multicall is no struct"}
 	}
-	name, ok := members["methodName"].(string)
-	if !ok {
+	name, ok := t.member(item, "methodName")
+	if !ok || t.nodes[name].kind != kindString {
 		return nil, &Fault{Code: CodeInvalidRequest, String: "this call of the multicall has no string methodName"}
 	}
-	params, ok := members["params"].([]any)
-	if !ok {
+	params, ok := t.member(item, "params")
+	if !ok || t.nodes[params].kind != kindArray {
 		return nil, &Fault{Code: CodeInvalidRequest, String: "this call of the multicall has no array params"}
 	}
-	return NewCall(name, params), nil
+	return &Call{Method: t.str(&t.nodes[name]), Features: x.call.Features, tape: t, params: t.elements(params)}, nil
 }
 
-func inPlace(f *Fault) multicallFault {
-	return multicallFault{Code: f.Code, String: f.String}
-}
+func inPlace(f *Fault) multicallFault { return multicallFault{code: f.Code, text: f.String} }

@@ -4,7 +4,9 @@ import "sort"
 
 // The letters that XML names may have, as ranges of code points. They are
 // those of XML 1.0 up to its fourth edition (appendix B), which expat and Go's
-// own reader hold to as well; the fifth edition allows more, and nobody reads it.
+// own reader hold to as well. The fifth edition allows more, and libxml2 follows
+// it there. XML-RPC has no name with such a letter: the editions differ only about
+// elements and attributes that do not belong into a document anyway.
 
 // nameStartRanges holds Letter without ASCII.
 var nameStartRanges = [...][2]uint16{

@@ -68,6 +68,7 @@ type EncodeOption func(*encodeOptions)
 type encodeOptions struct {
 	features  Features
 	forbidden Forbidden
+	depth     int
 }
 
 // WithFeatures says which extensions the receiver understands. The default is
@@ -76,8 +77,17 @@ func WithFeatures(f Features) EncodeOption {
 	return func(o *encodeOptions) { o.features = f }
 }
 
+// WithDepth sets how many arrays and structs may stand inside each other; a value
+// that is deeper, perhaps because it is tied into a circle, cannot be written.
+// Zero or less means [DefaultDepth], which is the default and as deep as readers
+// with [DefaultLimits] go.
+func WithDepth(levels int) EncodeOption {
+	return func(o *encodeOptions) { o.depth = levels }
+}
+
 // WithForbidden sets what becomes of characters that XML forbids. The default
-// is [ReplaceForbidden]. Whatever is set, the document is well formed.
+// is [ReplaceForbidden]. It holds for texts and for the names of members. Whatever
+// is set, the document is well formed.
 func WithForbidden(policy Forbidden) EncodeOption {
 	return func(o *encodeOptions) { o.forbidden = policy }
 }

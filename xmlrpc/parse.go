@@ -196,7 +196,7 @@ func (p *parser) call() (method string, params []uint32, ok bool) {
 // characters, 0-9, underscore, dot, colon and slash". It returns what is wrong.
 func checkMethodName[T string | []byte](name T) string {
 	if len(name) == 0 {
-		return "a call without a method name"
+		return "the method name is empty"
 	}
 	for i := range len(name) {
 		if c := name[i]; classes[c]&className == 0 && c != '/' || c == '-' {

@@ -46,7 +46,8 @@ type field struct {
 	plan      *plan
 	omitEmpty bool
 	tagged    bool
-	// head is all that is written before the value.
+	// head is all that is written before the value. It is nil for a name with a
+	// character that XML forbids: the policy for those decides each time.
 	head []byte
 }
 
@@ -132,7 +133,10 @@ func (b planner) fields(p *plan) {
 		if len(f.index) == 1 {
 			f.direct = f.index[0]
 		}
-		f.head = append(new(encoder).text([]byte("<member><name>"), f.name), "</name>"...)
+		strict := encoder{options: encodeOptions{forbidden: RefuseForbidden}}
+		if head, err := strict.memberHead(nil, f.name); err == nil {
+			f.head = head
+		}
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *Registry) Mount(prefix string, sub *Registry) error {
 	}
 	mounted := make(map[string]*registeredMethod, len(sub.methods))
 	for name, m := range sub.methods {
-		if err := checkName(prefix + name); err != nil {
+		if err := registrable(prefix + name); err != nil {
 			return err
 		}
 		moved := *m
@@ -93,19 +93,10 @@ func (r *Registry) add(methods map[string]*registeredMethod) error {
 	return nil
 }
 
-// checkName holds a name to the specification.
-func checkName(name string) error {
-	if name == "" {
-		return fmt.Errorf("xmlrpc: a method without a name cannot be registered")
-	}
-	for i := range len(name) {
-		b := name[i]
-		switch {
-		case b >= 'a' && b <= 'z', b >= 'A' && b <= 'Z', b >= '0' && b <= '9':
-		case b == '_', b == '.', b == ':', b == '/':
-		default:
-			return fmt.Errorf("xmlrpc: the method name %q cannot be registered: a name has only letters, digits and _ . : /", name)
-		}
+// registrable tells what is wrong with a name, if something is.
+func registrable(name string) error {
+	if reason := checkMethodName(name); reason != "" {
+		return fmt.Errorf("xmlrpc: the method %q cannot be registered: %s", name, reason)
 	}
 	return nil
 }

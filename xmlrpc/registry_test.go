@@ -39,6 +39,9 @@ func callOf(t testing.TB, method string, params ...any) string {
 	return string(doc)
 }
 
+// endlessParameter points to itself for ever.
+type endlessParameter *endlessParameter
+
 func TestWhatIsNoMethodCannotBeRegistered(t *testing.T) {
 	var nilFunc func() (bool, error)
 	for name, c := range map[string]struct {
@@ -47,10 +50,10 @@ func TestWhatIsNoMethodCannotBeRegistered(t *testing.T) {
 		params []string
 		says   string
 	}{
-		"no name":             {"", nothing, nil, "without a name"},
-		"a blank in the name": {"a b", nothing, nil, "letters, digits"},
-		"an umlaut":           {"zählen", nothing, nil, "letters, digits"},
-		"markup":              {"a<b", nothing, nil, "letters, digits"},
+		"no name":             {"", nothing, nil, "is empty"},
+		"a blank in the name": {"a b", nothing, nil, "underscore, dot, colon and slash"},
+		"an umlaut":           {"zählen", nothing, nil, "underscore, dot, colon and slash"},
+		"markup":              {"a<b", nothing, nil, "underscore, dot, colon and slash"},
 		"a system name":       {"system.mine", nothing, nil, "belong to every handler"},
 		"a name twice":        {"taken", nothing, nil, "registered already"},
 		"nil":                 {"m", nil, nil, "not a function"},
@@ -61,6 +64,8 @@ func TestWhatIsNoMethodCannotBeRegistered(t *testing.T) {
 		"two errors":          {"m", func() (error, error) { return nil, nil }, nil, "a result and an error"},
 		"too few names":       {"m", func(int, int) (bool, error) { return true, nil }, []string{"a"}, "2 parameters and 1 names"},
 		"a channel":           {"m", func(chan int) (bool, error) { return true, nil }, nil, "which XML-RPC has none for"},
+		"an endless pointer":  {"m", func(endlessParameter) (bool, error) { return true, nil }, nil, "which XML-RPC has none for"},
+		"an endless result":   {"m", func() (endlessParameter, error) { return nil, nil }, nil, "which XML-RPC has none for"},
 		"a function back":     {"m", func() (func(), error) { return nil, nil }, nil, "which XML-RPC has none for"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,8 @@ package xmlrpc
 // to; nil means that only the document is checked. A fault document is an
 // error of type *[Fault], a document that cannot be read and a value that does not
 // fit are one of type *[DecodeError]. Nothing is set unless the whole document is
-// right.
+// right as XML-RPC; when one of its values does not fit, those before it may have
+// been set.
 func ParseResponse(doc []byte, result any, opts ...DecodeOption) error {
 	p, err := newParser(doc, newDecodeOptions(opts))
 	if err != nil {
@@ -39,31 +40,26 @@ func Unmarshal(doc []byte, v any, opts ...DecodeOption) error {
 // fault reads the fault struct. Servers in use send the code as a string, with
 // digits or words, and add members; faultCode and faultString must be there.
 func (t *tape) fault() error {
-	root := &t.nodes[0]
-	var code, text *node
-	if root.kind == kindStruct {
-		for at := uint32(1); at < root.next; at = t.nodes[at+1].next {
-			switch t.str(&t.nodes[at]) {
-			case "faultCode":
-				code = &t.nodes[at+1]
-			case "faultString":
-				text = &t.nodes[at+1]
-			}
-		}
+	if t.nodes[0].kind != kindStruct {
+		return &DecodeError{code: CodeInvalidRequest, reason: "a fault that is no struct"}
 	}
-	if code == nil || text == nil {
+	codeAt, hasCode := t.member(0, "faultCode")
+	textAt, hasText := t.member(0, "faultString")
+	if !hasCode || !hasText {
 		return &DecodeError{code: CodeInvalidRequest, reason: "a fault without faultCode or without faultString"}
 	}
 	f := &Fault{}
-	words, ok := t.textOf(code)
-	if !ok {
+	code, text := &t.nodes[codeAt], &t.nodes[textAt]
+	if code.kind != kindInt && code.kind != kindI8 && code.kind != kindString {
 		return &DecodeError{code: CodeInvalidRequest, reason: "a faultCode of type " + code.kind.String()}
 	}
+	words := t.str(code)
 	if n, isNumber := parseInteger(words); isNumber && int64(int(n)) == n {
 		f.Code = int(n)
 	} else {
 		f.CodeText = words
 	}
+	ok := false
 	if f.String, ok = t.textOf(text); !ok && text.kind != kindNil {
 		return &DecodeError{code: CodeInvalidRequest, reason: "a faultString of type " + text.kind.String()}
 	}

@@ -118,7 +118,7 @@ func (s *scanner) text() bool {
 			if next != '!' && next != '?' {
 				return true
 			}
-			if !s.markup(true) {
+			if !s.markup(inRoot) {
 				return false
 			}
 		case c == '&':
@@ -174,18 +174,28 @@ func hex4(r rune) string {
 	return string(bytes.ToUpper([]byte(h)))
 }
 
+// place is where in a document markup stands.
+type place int
+
+const (
+	inProlog place = iota
+	inRoot
+	inEpilog
+)
+
 // markup reads what begins with <! or <?: a comment, a processing instruction
-// and, inside the root element, CDATA.
-func (s *scanner) markup(inside bool) bool {
+// and, inside the root element, CDATA. A document type is looked for only where
+// there can be one.
+func (s *scanner) markup(where place) bool {
 	i := s.pos
 	switch {
 	case s.follows(i, "<!--"):
 		return s.comment()
-	case inside && s.follows(i, "<![CDATA["):
+	case where == inRoot && s.follows(i, "<![CDATA["):
 		return s.cdata()
 	case s.doc[i+1] == '?':
 		return s.instruction()
-	case !inside && s.follows(i, "<!DOCTYPE"):
+	case where == inProlog && s.follows(i, "<!DOCTYPE") && classes[s.at(i+len("<!DOCTYPE"))]&classSpace != 0:
 		return s.invalid(i, "a document type is never read")
 	}
 	return s.malformed(i, "<! that begins neither a comment nor CDATA")

@@ -161,7 +161,7 @@ func (s *scanner) prolog() bool {
 			return false
 		}
 	}
-	if !s.misc() {
+	if !s.misc(inProlog) {
 		return false
 	}
 	if s.at(s.pos) != '<' {
@@ -172,7 +172,7 @@ func (s *scanner) prolog() bool {
 
 // epilog reads what may follow the root element.
 func (s *scanner) epilog() bool {
-	if !s.misc() {
+	if !s.misc(inEpilog) {
 		return false
 	}
 	if s.pos != len(s.doc) {
@@ -182,7 +182,7 @@ func (s *scanner) epilog() bool {
 }
 
 // misc reads white space, comments and processing instructions.
-func (s *scanner) misc() bool {
+func (s *scanner) misc(where place) bool {
 	for {
 		s.skipSpace()
 		if s.at(s.pos) != '<' {
@@ -191,7 +191,7 @@ func (s *scanner) misc() bool {
 		if next := s.at(s.pos + 1); next != '!' && next != '?' {
 			return true
 		}
-		if !s.markup(false) {
+		if !s.markup(where) {
 			return false
 		}
 	}

@@ -56,7 +56,10 @@ func gzipped(dst, body []byte) []byte {
 	// Writing to a bytes.Buffer does not fail.
 	_, _ = z.Write(body)
 	_ = z.Close()
-	return buf.Bytes()
+	packed := buf.Bytes()
+	// The writer keeps the buffer, which must not keep the answer.
+	*buf = bytes.Buffer{}
+	return packed
 }
 
 // acceptsGzip reads Accept-Encoding headers (RFC 9110 section 12.5.3). gzip must

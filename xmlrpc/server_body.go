@@ -9,29 +9,32 @@ import (
 	"strings"
 )
 
-// maxDiscarded is how much of a body that is too large is read and thrown away,
+// maxDiscarded is how much of a body that is refused is read and thrown away,
 // in bytes. A client that is still sending when the connection closes never gets
 // to read the fault: net/http itself reads 256 KiB on.
 const maxDiscarded = 16 << 20
+
+// announcedBuffer is how much memory a request gets for the length in its head
+// alone, in bytes. More follows as the body comes.
+const announcedBuffer = 64 << 10
 
 // readBody reads the request's body, decompressed, into x.in.
 func (x *exchange) readBody() error {
 	r, limit := x.r, x.limits.Bytes
 	coding, err := contentCoding(r.Header["Content-Encoding"])
 	if err != nil {
+		discardUnread(r)
 		return &Fault{Code: CodeTransportError, String: err.Error()}
 	}
 	if r.ContentLength > int64(limit) {
-		// Reading would make net/http ask for the body with a 100 (Continue).
-		if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
-			discard(r)
-		}
+		discardUnread(r)
 		return tooLarge("the request body", int64(limit))
 	}
 	doc := *x.in
 	if r.ContentLength > 0 {
-		// One byte more than it will hold, for the read that finds the end.
-		doc = slices.Grow(doc, int(r.ContentLength)+1)
+		// One byte more than it will hold, for the read that finds the end. A length
+		// that was only announced gets no more than that.
+		doc = slices.Grow(doc, int(min(r.ContentLength+1, announcedBuffer)))
 	}
 	x.raw = boundedReader{src: r.Body, left: int64(limit)}
 	doc, err = inflate(doc, &x.raw, coding, limit)
@@ -39,10 +42,10 @@ func (x *exchange) readBody() error {
 	if err == nil {
 		return nil
 	}
+	discard(r)
 	var outer *http.MaxBytesError
 	switch {
 	case errors.Is(err, errOverLimit):
-		discard(r)
 		if coding != "" {
 			return tooLarge("the request body, decompressed,", int64(limit))
 		}
@@ -57,6 +60,15 @@ func (x *exchange) readBody() error {
 		return notWellFormed("the request body cannot be decompressed as %s says that it is", coding)
 	}
 	return notWellFormed("the request body could not be read to its end: %d bytes of it could", len(doc))
+}
+
+// discardUnread is discard for a body of which nothing was read. A client that
+// waits to be asked for it is not: reading would make net/http ask, with a 100
+// (Continue).
+func discardUnread(r *http.Request) {
+	if !strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		discard(r)
+	}
 }
 
 func discard(r *http.Request) {

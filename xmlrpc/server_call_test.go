@@ -68,8 +68,13 @@ func TestErrorsOfMethodsBecomeFaults(t *testing.T) {
 // recordCall posts a document to a handler without a network.
 func recordCall(t testing.TB, h http.Handler, doc string) rawAnswer {
 	t.Helper()
+	return recordCallIn(t.Context(), t, h, doc)
+}
+
+func recordCallIn(ctx context.Context, t testing.TB, h http.Handler, doc string) rawAnswer {
+	t.Helper()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "/", strings.NewReader(doc)))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(doc)))
 	resp := w.Result()
 	return rawAnswer{status: resp.StatusCode, header: resp.Header, length: resp.ContentLength, body: w.Body.Bytes()}
 }
@@ -78,11 +83,11 @@ func TestAPanicIsAFaultAndTheNextCallWorks(t *testing.T) {
 	var log bytes.Buffer
 	r := echoRegistry(t)
 	register(t, r, "panic", func() (string, error) { panic("the roof is on fire") }, "")
-	register(t, r, "crash", func(m map[string]string) (string, error) { m = nil; m["a"] = "b"; return "", nil }, "")
+	register(t, r, "crash", func(list []int) (int, error) { return list[len(list)], nil }, "")
 	handler := xmlrpc.NewHandler(r, xmlrpc.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	for _, doc := range []string{callOf(t, "panic"), callOf(t, "crash", map[string]any{})} {
+	for _, doc := range []string{callOf(t, "panic"), callOf(t, "crash", []any{})} {
 		log.Reset()
 		text := sendRaw(t, server, post("", doc)).wantFault(t, xmlrpc.CodeInternalError)
 		if text != "internal server error" {
@@ -92,6 +97,45 @@ func TestAPanicIsAFaultAndTheNextCallWorks(t *testing.T) {
 			t.Errorf("the log lacks the stack: %s", entry)
 		}
 		wantPing(t, sendRaw(t, server, post("", pingDocument)))
+	}
+}
+
+// A method that declares "var fault *xmlrpc.Fault" and returns it as its error has
+// failed with an error that cannot be asked anything.
+func TestAnErrorThatIsANilPointerIsAnInternalError(t *testing.T) {
+	var fault *xmlrpc.Fault
+	r := echoRegistry(t)
+	register(t, r, "typednil", func() (string, error) { return "x", fault }, "")
+	after := xmlrpc.WithAfter(func(_ context.Context, info *xmlrpc.CallInfo, err error, _ time.Duration) {
+		if info.Method == "typednil" {
+			_ = err.Error()
+		}
+	})
+	for about, opts := range map[string][]xmlrpc.HandlerOption{
+		"of the method": nil,
+		"told of":       {after},
+		"of the before function": {xmlrpc.WithBefore(func(_ context.Context, info *xmlrpc.CallInfo) error {
+			if info.Method == "bridge.echo" {
+				return nil
+			}
+			return fault
+		})},
+	} {
+		t.Run(about, func(t *testing.T) {
+			var log bytes.Buffer
+			opts := append(opts, xmlrpc.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			server := httptest.NewServer(xmlrpc.NewHandler(r, opts...))
+			t.Cleanup(server.Close)
+			sendRaw(t, server, post("", callOf(t, "typednil"))).wantFault(t, xmlrpc.CodeInternalError)
+			if !strings.Contains(log.String(), "stack=") {
+				t.Errorf("the log lacks the stack: %s", log.String())
+			}
+			wantPing(t, sendRaw(t, server, post("", pingDocument)))
+			list, ok := sendRaw(t, server, post("", callOf(t, "system.multicall", []any{inner("typednil"), inner("bridge.echo", 1)}))).wantValue(t).([]any)
+			if !ok || len(list) != 2 || list[0].(map[string]any)["faultCode"] != xmlrpc.CodeInternalError || !reflect.DeepEqual(list[1], []any{[]any{1}}) {
+				t.Errorf("in a multicall: %v", list)
+			}
+		})
 	}
 }
 
@@ -147,6 +191,20 @@ func TestNilAndI8GoOnlyToThoseWhoSentThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAnswersAreWrittenAsTheOptionsSay(t *testing.T) {
+	r := xmlrpc.NewRegistry()
+	register(t, r, "odd", func(...any) (any, error) { return map[string]any{"text": "a\x01b", "none": nil}, nil }, "")
+	drop := xmlrpc.NewHandler(r, xmlrpc.WithEncoding(xmlrpc.WithForbidden(xmlrpc.DropForbidden), xmlrpc.WithFeatures(xmlrpc.Features{Nil: true})))
+	if got := recordCall(t, drop, callOf(t, "odd")).wantValue(t); !reflect.DeepEqual(got, any(map[string]any{"text": "ab"})) {
+		t.Errorf("got %q", got)
+	}
+	if got := recordCall(t, drop, callOf(t, "odd", nil)).wantValue(t); !reflect.DeepEqual(got, any(map[string]any{"text": "ab", "none": nil})) {
+		t.Errorf("got %q", got)
+	}
+	refuse := xmlrpc.NewHandler(r, xmlrpc.WithEncoding(xmlrpc.WithForbidden(xmlrpc.RefuseForbidden)), xmlrpc.WithLogger(slog.New(slog.DiscardHandler)))
+	recordCall(t, refuse, callOf(t, "odd")).wantFault(t, xmlrpc.CodeInternalError)
 }
 
 // hooks records what WithBefore and WithAfter are called with.

@@ -22,15 +22,21 @@ func (e *internalError) Unwrap() error { return e.err }
 
 // faultOf is the fault that an error of a method, or of the WithBefore function,
 // becomes; [NewHandler] states the rules. What is not for the caller is logged.
-func (x *exchange) faultOf(ctx context.Context, method string, err error) *Fault {
+//
+// The error is code of others too: one that is a nil pointer, of a method that
+// returned a variable of type *Fault which it had not set, panics when it is asked.
+func (x *exchange) faultOf(ctx context.Context, method string, err error) (fault *Fault) {
+	fault = &Fault{Code: CodeInternalError, String: internalText}
+	var panicked error
+	defer x.catch(ctx, method, &panicked)
 	var internal *internalError
 	if errors.As(err, &internal) {
 		x.logger.ErrorContext(ctx, "xmlrpc: the result of a method cannot be written", "method", method, "error", err)
 		return &Fault{Code: CodeInternalError, String: internalText}
 	}
-	if fault := faultWithin(err); fault != nil {
+	if found := faultWithin(err); found != nil {
 		x.setRetryAfter(err)
-		return fault
+		return found
 	}
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

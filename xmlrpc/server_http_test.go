@@ -219,8 +219,47 @@ func TestABodyOfExactlyTheLimitIsRead(t *testing.T) {
 func TestACallerThatSendsFarTooMuchCanStillReadTheFault(t *testing.T) {
 	// 8 MB do not fit the buffers of a connection: without reading on, the server
 	// would close it under the caller's hands.
-	request := post("", strings.Repeat(" ", 8<<20))
-	sendRaw(t, echoServer(t), request).wantFault(t, xmlrpc.CodeInvalidRequest)
+	big := strings.Repeat(" ", 8<<20)
+	sendRaw(t, echoServer(t), post("", big)).wantFault(t, xmlrpc.CodeInvalidRequest)
+	sendRaw(t, echoServer(t), post("Content-Encoding: br\r\n", big)).wantFault(t, xmlrpc.CodeTransportError)
+	roomy := echoServer(t, xmlrpc.WithHandlerLimits(xmlrpc.Limits{Bytes: 16 << 20}))
+	sendRaw(t, roomy, post("Content-Encoding: gzip\r\n", big)).wantFault(t, xmlrpc.CodeNotWellFormed)
+}
+
+func TestACallerThatExpectsToBeAskedIsNotAskedForABodyThatCannotBeRead(t *testing.T) {
+	conn := dialServer(t, echoServer(t))
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Encoding: br\r\nContent-Length: 1001\r\n\r\n")
+	readRaw(t, bufio.NewReader(conn)).wantFault(t, xmlrpc.CodeTransportError)
+}
+
+// firstRead is a body that remembers how much room its first reader had.
+type firstRead struct {
+	io.Reader
+	room int
+}
+
+func (r *firstRead) Read(p []byte) (int, error) {
+	if r.room == 0 {
+		r.room = len(p)
+	}
+	return r.Reader.Read(p)
+}
+
+func (r *firstRead) Close() error { return nil }
+
+func TestAHeadThatAnnouncesAMebibyteCostsLittleBeforeTheBodyComes(t *testing.T) {
+	h := xmlrpc.NewHandler(echoRegistry(t))
+	doc := strings.Repeat(" ", 1<<20-len(pingDocument))
+	body := &firstRead{Reader: strings.NewReader(pingDocument + doc)}
+	req := httptest.NewRequest(http.MethodPost, "/", nil)
+	req.Body, req.ContentLength = body, 1<<20
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, req)
+	// A buffer that was kept from another request may have 256 KiB.
+	if body.room > 256<<10 {
+		t.Errorf("%d bytes were allocated for the head", body.room)
+	}
+	wantPing(t, rawAnswer{status: w.Code, header: w.Header(), length: int64(w.Body.Len()), body: w.Body.Bytes()})
 }
 
 func TestABodyThatIsCutOffIsAFault(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 var (
 	contextType = reflect.TypeFor[context.Context]()
 	errorType   = reflect.TypeFor[error]()
-	anySlice    = reflect.TypeFor[[]any]()
 )
 
 // registeredMethod is a function with all that is known about it beforehand. It
@@ -33,7 +32,7 @@ type parameter struct {
 }
 
 func newMethod(name string, fn any, help string, names []string) (*registeredMethod, error) {
-	if err := checkName(name); err != nil {
+	if err := registrable(name); err != nil {
 		return nil, err
 	}
 	v := reflect.ValueOf(fn)
@@ -125,14 +124,17 @@ func (m *registeredMethod) decodeRest(call *Call, from int) (reflect.Value, erro
 	if n <= from {
 		return reflect.Zero(slice), nil
 	}
-	if slice == anySlice {
+	if slice == typeAnyList {
 		return reflect.ValueOf(call.Params()[from:]), nil
 	}
-	rest := reflect.MakeSlice(slice, n-from, n-from)
+	// One by one: no room is made for what may not fit.
+	rest := reflect.MakeSlice(slice, 0, 1)
 	for i := from; i < n; i++ {
-		if err := m.decode(call, i, rest.Index(i-from).Addr()); err != nil {
+		value := reflect.New(slice.Elem())
+		if err := m.decode(call, i, value); err != nil {
 			return reflect.Value{}, err
 		}
+		rest = reflect.Append(rest, value.Elem())
 	}
 	return rest, nil
 }

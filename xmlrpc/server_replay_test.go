@@ -31,7 +31,7 @@ func echoRegistry(t testing.TB) *xmlrpc.Registry {
 			return append([]any{}, values...), nil
 		}, "Returns its parameters.", "values")
 	}
-	register(t, r, "newBugTrackerToken", func(_ context.Context, tracker *string) (string, error) {
+	register(t, r, "newBugTrackerToken", func(_ context.Context, _ *string) (string, error) {
 		return "a-token", nil
 	}, "Makes a token.", "tracker")
 	return r

@@ -1,7 +1,6 @@
 package xmlrpc
 
 import (
-	"encoding"
 	"math/big"
 	"reflect"
 	"time"
@@ -15,16 +14,12 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[big.Int]():   "int",
 }
 
-var (
-	marshalerType       = reflect.TypeFor[Marshaler]()
-	unmarshalerType     = reflect.TypeFor[Unmarshaler]()
-	textMarshalerType   = reflect.TypeFor[encoding.TextMarshaler]()
-	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
-)
-
 // typeName names the XML-RPC type of a Go type, as signatures show it. A type
 // that can be several is "any". It is empty for what has none, such as a channel.
 func typeName(t reflect.Type) string {
+	if endless(t) {
+		return ""
+	}
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -33,9 +28,9 @@ func typeName(t reflect.Type) string {
 	}
 	pointer := reflect.PointerTo(t)
 	switch {
-	case pointer.Implements(marshalerType), pointer.Implements(unmarshalerType):
+	case pointer.Implements(typeMarshaler), pointer.Implements(typeUnmarshaler):
 		return "any"
-	case pointer.Implements(textMarshalerType), pointer.Implements(textUnmarshalerType):
+	case pointer.Implements(typeTextMarshaler), pointer.Implements(typeTextUnmarshaler):
 		return "string"
 	}
 	switch t.Kind() {

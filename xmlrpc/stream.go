@@ -1,10 +1,6 @@
 package xmlrpc
 
-import (
-	"errors"
-	"io"
-	"net/http"
-)
+import "io"
 
 // streamBuffer is how much an Encoder collects before it writes.
 const streamBuffer = 32 << 10
@@ -54,55 +50,4 @@ func (enc *Encoder) run(body func(*encoder, []byte) ([]byte, error)) error {
 	}
 	_, err = e.flush(b, 0)
 	return err
-}
-
-// Decoder reads one document from a stream, to its end. It reads no more than
-// one byte past the limit for bytes.
-type Decoder struct {
-	in   io.Reader
-	opts []DecodeOption
-}
-
-// NewDecoder returns a Decoder that reads from r.
-func NewDecoder(r io.Reader, opts ...DecodeOption) *Decoder {
-	return &Decoder{in: r, opts: opts}
-}
-
-// Call reads a methodCall, as [ParseCall] does.
-func (d *Decoder) Call() (*Call, error) {
-	doc, err := d.read()
-	if err != nil {
-		return nil, err
-	}
-	return ParseCall(doc, d.opts...)
-}
-
-// Response reads a methodResponse, as [ParseResponse] does.
-func (d *Decoder) Response(result any) error {
-	doc, err := d.read()
-	if err != nil {
-		return err
-	}
-	return ParseResponse(doc, result, d.opts...)
-}
-
-// Value reads one <value> element, as [Unmarshal] does.
-func (d *Decoder) Value(v any) error {
-	doc, err := d.read()
-	if err != nil {
-		return err
-	}
-	return Unmarshal(doc, v, d.opts...)
-}
-
-// read returns the document. Errors of the stream are returned as they are;
-// what http.MaxBytesReader cuts off is the limit for bytes too.
-func (d *Decoder) read() ([]byte, error) {
-	limits := newDecodeOptions(d.opts).limits
-	doc, err := io.ReadAll(io.LimitReader(d.in, int64(limits.Bytes)+1))
-	var cut *http.MaxBytesError
-	if len(doc) > limits.Bytes || errors.As(err, &cut) {
-		return nil, tooLong(limits)
-	}
-	return doc, err
 }

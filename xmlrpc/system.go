@@ -1,7 +1,6 @@
 package xmlrpc
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 )
@@ -71,7 +70,7 @@ func (h *handler) getCapabilities() (map[string]capability, error) {
 func (h *handler) find(name string) (*registeredMethod, error) {
 	m, ok := h.methods[name]
 	if !ok {
-		return nil, &Fault{Code: CodeInvalidParams, String: fmt.Sprintf("there is no method %.100q to describe", name)}
+		return nil, &Fault{Code: CodeInvalidParams, String: "there is no method " + shortQuote(name) + " to describe"}
 	}
 	return m, nil
 }

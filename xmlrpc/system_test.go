@@ -130,6 +130,10 @@ func TestAMulticallAnswersEachCallInItsPlace(t *testing.T) {
 		"before odd true", "after odd <nil>",
 		"before first true", "after first <nil>",
 		"before first true", "after first -32602",
+		"before system.multicall true", "after system.multicall -32600", // inside the other
+		"before system.multicall true", "after system.multicall -32600", // and four that are no calls
+		"before system.multicall true", "after system.multicall -32600",
+		"before system.multicall true", "after system.multicall -32600",
 		"before system.multicall true", "after system.multicall -32600",
 		"before system.methodHelp true", "after system.methodHelp <nil>",
 	)
@@ -163,6 +167,6 @@ func TestAMulticallIsBoundedAndMustBeAnArrayOfCalls(t *testing.T) {
 	told := xmlrpc.NewHandler(echoRegistry(t), k.options()...)
 	for _, params := range [][]any{{}, {"x"}, {[]any{}, 1}} {
 		recordCall(t, told, callOf(t, "system.multicall", params...)).wantFault(t, xmlrpc.CodeInvalidParams)
-		k.want(t, "after system.multicall -32602")
+		k.want(t, "before system.multicall true", "after system.multicall -32602")
 	}
 }

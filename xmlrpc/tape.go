@@ -99,6 +99,28 @@ func (t *tape) value(i uint32) any {
 	return nil
 }
 
+// elements returns where the elements of the array at i begin.
+func (t *tape) elements(i uint32) []uint32 {
+	list := make([]uint32, t.nodes[i].bits)
+	at := i + 1
+	for k := range list {
+		list[k] = at
+		at = t.nodes[at].next
+	}
+	return list
+}
+
+// member returns where the member of that name begins in the struct at i: of
+// several the last.
+func (t *tape) member(i uint32, name string) (value uint32, ok bool) {
+	for at := i + 1; at < t.nodes[i].next; at = t.nodes[at+1].next {
+		if t.str(&t.nodes[at]) == name {
+			value, ok = at+1, true
+		}
+	}
+	return value, ok
+}
+
 // BigDecimal is an ex:bigdecimal: a decimal number of any precision, as it was sent.
 type BigDecimal string
 

@@ -46,15 +46,16 @@ const maxEmptyReads = 100
 func appendBounded(dst []byte, src io.Reader, limit int) ([]byte, error) {
 	start, empty := len(dst), 0
 	for {
-		if len(dst) == cap(dst) {
-			dst = slices.Grow(dst, firstBuffer)
+		if have := len(dst) - start; len(dst) == cap(dst) {
+			// Twice what has come, but no room that the limit leaves unused.
+			dst = slices.Grow(dst, min(max(have, firstBuffer), limit-have+1))
 		}
 		n, err := src.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
 		switch {
 		case len(dst)-start > limit:
 			return dst[:start+limit], errOverLimit
-		case err == io.EOF: //nolint:errorlint // io.Reader gives io.EOF itself; a wrapped one is a failure.
+		case err == io.EOF: // io.Reader gives io.EOF itself; a wrapped one is a failure.
 			return dst, nil
 		case err != nil:
 			return dst, err

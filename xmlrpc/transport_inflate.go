@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -17,7 +16,7 @@ type unsupportedCodingError struct{ coding string }
 var _ error = (*unsupportedCodingError)(nil)
 
 func (e *unsupportedCodingError) Error() string {
-	return fmt.Sprintf("the Content-Encoding %.40q is not one of gzip, deflate and identity", e.coding)
+	return "the Content-Encoding " + shortQuote(e.coding) + " is not one of gzip, deflate and identity"
 }
 
 // contentCoding reads the values of Content-Encoding headers. The answer is ""
@@ -44,19 +43,25 @@ func contentCoding(values []string) (string, error) {
 	return found, nil
 }
 
-var gzipReaders sync.Pool // of *gzip.Reader
+// gzipReader is a gzip.Reader that can be used again. It reads through a buffer of
+// its own, which can be cut off from what it read last; the gzip.Reader cannot.
+type gzipReader struct {
+	gzip.Reader
+	buffer *bufio.Reader
+}
+
+var gzipReaders = sync.Pool{New: func() any { return &gzipReader{buffer: bufio.NewReader(nil)} }}
 
 // inflate appends to dst what src holds once the coding is undone, up to limit
 // bytes, and returns errOverLimit when it is more. The caller bounds src itself.
 func inflate(dst []byte, src io.Reader, coding string, limit int) ([]byte, error) {
 	switch coding {
 	case "gzip":
-		z, ok := gzipReaders.Get().(*gzip.Reader)
-		if !ok {
-			z = new(gzip.Reader)
-		}
+		z := gzipReaders.Get().(*gzipReader)
 		defer gzipReaders.Put(z)
-		if err := z.Reset(src); err != nil {
+		defer z.buffer.Reset(nil)
+		z.buffer.Reset(src)
+		if err := z.Reset(z.buffer); err != nil {
 			return dst, cutOff(err)
 		}
 		return appendBounded(dst, z, limit)

@@ -290,6 +290,53 @@ func TestAnErrorOfTheTransportThatQuotesTheURLIsNotShown(t *testing.T) {
 	}
 }
 
+// refusedAddress is an error of a program's own dialer, whose text may quote anything.
+type refusedAddress struct{ address string }
+
+func (e *refusedAddress) Error() string { return "refused to call http://" + e.address + "/secret" }
+
+func TestTheKindOfAFailureIsFoundThoughItsTextIsNotShown(t *testing.T) {
+	dial := func(err error) *http.Client {
+		return &http.Client{Transport: &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, err },
+		}}
+	}
+	client := newClient(t, "http://tracker.invalid/", xmlrpc.WithHTTPClient(dial(&refusedAddress{"192.0.2.7"})))
+	err := client.Call(t.Context(), "m", nil)
+	wantTransport(t, err, false)
+	var refused *refusedAddress
+	if !errors.As(err, &refused) || refused.address != "192.0.2.7" {
+		t.Errorf("the dialer's error is lost in %v", err)
+	}
+
+	slow := &net.DNSError{Err: "timed out asking for http://secret", IsTimeout: true, IsTemporary: true}
+	err = newClient(t, "http://tracker.invalid/", xmlrpc.WithHTTPClient(dial(slow))).Call(t.Context(), "m", nil)
+	wantTransport(t, err, false)
+	var network net.Error
+	if !errors.As(err, &network) || !network.Timeout() || strings.Contains(network.Error(), "secret") {
+		t.Errorf("%v is not a net.Error that was too slow", network)
+	}
+	if passing, ok := network.(interface{ Temporary() bool }); !ok || !passing.Temporary() {
+		t.Errorf("%v is not temporary", network)
+	}
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || !dns.IsTimeout {
+		t.Errorf("the resolver's error is lost in %v", err)
+	}
+}
+
+func TestAHostThatSharesAWordWithThePathIsStillNamed(t *testing.T) {
+	missing := &net.DNSError{Err: "no such host", Name: "bugzilla.invalid", IsNotFound: true}
+	client := newClient(t, "http://bugzilla.invalid/bugzilla/xmlrpc.cgi", xmlrpc.WithHTTPClient(&http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return nil, missing },
+	}}))
+	err := client.Call(t.Context(), "m", nil)
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || !dns.IsNotFound || !strings.Contains(err.Error(), "no such host") {
+		t.Errorf("got error %v", err)
+	}
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

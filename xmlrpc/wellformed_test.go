@@ -12,6 +12,9 @@ func TestWhatIsNoXMLIsRefusedAsNotWellFormed(t *testing.T) {
 	const call = "<methodCall><methodName>m</methodName></methodCall>"
 	for about, doc := range map[string]string{
 		"no document":                               "",
+		"a document type behind the root":           call + "<!DOCTYPE methodCall>",
+		"a document type without a space":           "<!DOCTYPEa>" + call,
+		"a document type without a name":            "<!DOCTYPE>" + call,
 		"an end tag without a start tag":            "</methodCall>",
 		"a space before the name of a tag":          "< methodCall><methodName>m</methodName></methodCall>",
 		"a digit that begins a name":                "<methodCall><methodName>m</methodName><1/></methodCall>",
@@ -236,6 +239,10 @@ func TestEveryEncodingIsReadByDeclarationOrByCharset(t *testing.T) {
 		"UTF-16 that says Latin-1, by charset":     {doc: encode16("<?xml version='1.0' encoding='latin1'?>"+value("é"), true, false), charset: "utf-16", want: "é"},
 		"a UTF-8 mark that says Latin-1":           {doc: []byte("\xef\xbb\xbf<?xml version='1.0' encoding='ISO-8859-1'?>" + value("é")), code: CodeUnsupportedEncoding},
 		"UTF-32":                                   {doc: []byte("\x00\x00\xfe\xff\x00\x00\x00<"), code: CodeUnsupportedEncoding},
+		"UTF-32, big endian, without a mark":       {doc: []byte("\x00\x00\x00<\x00\x00\x00m"), code: CodeUnsupportedEncoding},
+		"UTF-32, little endian, without a mark":    {doc: []byte("<\x00\x00\x00m\x00\x00\x00"), code: CodeUnsupportedEncoding},
+		"UTF-32 in the order 2143":                 {doc: []byte("\x00\x00<\x00\x00\x00m\x00"), code: CodeUnsupportedEncoding},
+		"UTF-32 in the order 3412":                 {doc: []byte("\x00<\x00\x00\x00m\x00\x00"), code: CodeUnsupportedEncoding},
 		"an unknown charset":                       {doc: []byte(value("a")), charset: "koi8-r", code: CodeUnsupportedEncoding},
 		"an unknown declaration":                   {doc: []byte("<?xml version='1.0' encoding='koi8-r'?>" + value("a")), code: CodeUnsupportedEncoding},
 		"an empty declaration":                     {doc: []byte("<?xml version='1.0' encoding=''?>" + value("a")), code: CodeUnsupportedEncoding},
