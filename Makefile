@@ -5,7 +5,7 @@ SHELL := /bin/bash
 GO        ?= go
 TOOL      := $(GO) tool -modfile=.ci/tools.mod
 FUZZTIME  ?= 20s
-BENCHTIME ?= 5s
+BENCHTIME ?= 2s
 
 .PHONY: help
 help: ## Show this list

@@ -2,12 +2,14 @@ package integration
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -15,11 +17,11 @@ import (
 	"time"
 )
 
-var loadTime = flag.Duration("load", 5*time.Second, "how long each measurement of the benchmarks loads a server")
+var loadTime = flag.Duration("load", 2*time.Second, "how long each measurement of the benchmarks loads a server")
 
 const (
 	benchConnections = 128
-	benchRounds      = 3
+	benchRounds      = 5
 )
 
 const mintRequest = `<?xml version='1.0'?>
@@ -32,91 +34,88 @@ const mintRequest = `<?xml version='1.0'?>
 
 // BenchmarkGateway measures, in one run, minting and handshakes on both stores
 // beside a bare net/http handler that answers the same bytes and Python's
-// threaded XML-RPC server. Every server is a process of its own. The rounds go
-// over all of them in turn, so that what else the machine does meets all alike;
-// the table shows the median round and its ratio to the bare handler.
+// threaded XML-RPC server. Every server is a process of its own. Each measurement
+// comes right after one of the bare handler, so that what else the machine does
+// meets both alike; the table shows medians, of the ratios too.
 func BenchmarkGateway(b *testing.B) {
 	for b.Loop() {
 		benchGateway(b)
 	}
 }
 
+// contender is one line of the table.
 type contender struct {
-	name     string
-	baseline string // the name of the bare handler it is compared with
-	measure  func() (figures, error)
-	rounds   []figures
+	name    string
+	measure func() (figures, error)
+	bare    *contender // what it is compared with; nil for a bare handler itself
+	rounds  []figures
+	ratios  []float64
+}
+
+func (c *contender) round(b *testing.B) figures {
+	b.Helper()
+	f, err := c.measure()
+	if err != nil {
+		b.Fatalf("%s: %v", c.name, err)
+	}
+	c.rounds = append(c.rounds, f)
+	return f
 }
 
 func benchGateway(b *testing.B) {
-	redis := startRedis(b, redisOptions{})
 	open := []string{
 		"--set", "limits.mint.rate=1000000/s", "--set", "limits.mint.burst=1000000",
 		"--set", "limits.handshake.rate=1000000/s", "--set", "limits.handshake.burst=1000000",
 		"--set", "limits.handshake_failures.rate=1000000/s", "--set", "limits.handshake_failures.burst=1000000",
 	}
-	bolt := startGateway(b, open...)
-	shared := startGateway(b, append(open, "--set", "store.url="+redis.URL)...)
-	bareAddr := startBare(b)
-	pythonAddr := startPythonServer(b)
-
-	contenders := []*contender{
-		{name: "bare net/http, mint", measure: func() (figures, error) { return mintLoad(bareAddr, nil) }},
-		{name: "mint, bolt", baseline: "bare net/http, mint"},
-		{name: "mint, Redis", baseline: "bare net/http, mint"},
-		{name: "Python xmlrpc.server, mint", baseline: "bare net/http, mint", measure: func() (figures, error) { return mintLoad(pythonAddr, nil) }},
-		{name: "bare net/http, handshake", measure: func() (figures, error) { return bareHandshakeLoad(bareAddr) }},
-		{name: "handshake, bolt", baseline: "bare net/http, handshake"},
-		{name: "handshake, Redis", baseline: "bare net/http, handshake"},
+	onRedis := func(opts redisOptions) *gatewayProcess {
+		return startGateway(b, append([]string{"--set", "store.url=" + startRedis(b, opts).URL}, open...)...)
 	}
-	by := map[string]*contender{}
-	for _, c := range contenders {
-		by[c.name] = c
+	stores := []struct {
+		name    string
+		gateway *gatewayProcess
+	}{
+		{"bolt, every answer on disk", startGateway(b, open...)},
+		{"Redis, in memory", onRedis(redisOptions{args: []string{"--appendonly", "no"}})},
+		{"Redis, every answer on disk", onRedis(redisOptions{})},
 	}
-	for store, gateway := range map[string]*gatewayProcess{"bolt": bolt, "Redis": shared} {
+	bareAddr, pythonAddr := startBare(b), startPythonServer(b)
+	bareMint := &contender{name: "bare net/http, bytes of mint", measure: func() (figures, error) { return mintLoad(bareAddr, nil) }}
+	bareHandshake := &contender{name: "bare net/http, bytes of handshake", measure: func() (figures, error) { return bareHandshakeLoad(bareAddr) }}
+	mints := []*contender{{name: "mint, Python xmlrpc.server", bare: bareMint, measure: func() (figures, error) { return mintLoad(pythonAddr, nil) }}}
+	var handshakes []*contender
+	for _, s := range stores {
 		var tokens tokenPile
-		by["mint, "+store].measure = func() (figures, error) { return mintLoad(gateway.Private, &tokens) }
-		by["handshake, "+store].measure = func() (figures, error) { return handshakeLoad(gateway.Public, &tokens) }
+		mints = append(mints, &contender{name: "mint, " + s.name, bare: bareMint, measure: func() (figures, error) { return mintLoad(s.gateway.Private, &tokens) }})
+		handshakes = append(handshakes, &contender{name: "handshake, " + s.name, bare: bareHandshake, measure: func() (figures, error) { return handshakeLoad(s.gateway.Public, &tokens) }})
 	}
 	for range benchRounds {
-		for _, c := range contenders {
-			f, err := c.measure()
-			if err != nil {
-				b.Fatalf("%s: %v", c.name, err)
-			}
-			c.rounds = append(c.rounds, f)
+		for _, c := range slices.Concat(mints, handshakes) {
+			floor := c.bare.round(b)
+			c.ratios = append(c.ratios, c.round(b).perSecond/floor.perSecond)
 		}
 	}
-	report(b, contenders, by)
+	report(b, slices.Concat([]*contender{bareMint}, mints, []*contender{bareHandshake}, handshakes))
 }
 
-func report(b *testing.B, contenders []*contender, by map[string]*contender) {
+func report(b *testing.B, contenders []*contender) {
 	var out strings.Builder
 	w := tabwriter.NewWriter(&out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "what\trequests/s\tp50\tp99\tratio to bare\t")
 	for _, c := range contenders {
-		f := median(c.rounds)
+		slices.SortFunc(c.rounds, func(a, b figures) int { return cmp.Compare(a.perSecond, b.perSecond) })
+		f := c.rounds[len(c.rounds)/2]
 		ratio := "-"
-		if c.baseline != "" {
-			r := f.perSecond / median(by[c.baseline].rounds).perSecond
+		if c.bare != nil {
+			slices.Sort(c.ratios)
+			r := c.ratios[len(c.ratios)/2]
 			ratio = fmt.Sprintf("%.2f", r)
 			b.ReportMetric(r, strings.NewReplacer(" ", "_", ",", "").Replace(c.name)+"/bare")
 		}
 		fmt.Fprintf(w, "%s\t%.0f\t%s\t%s\t%s\t\n", c.name, f.perSecond, f.p50.Round(10*time.Microsecond), f.p99.Round(10*time.Microsecond), ratio)
 	}
-	w.Flush()
-	fmt.Printf("\n%d connections, %s a measurement, median of %d rounds\n%s\n", benchConnections, *loadTime, benchRounds, out.String())
-}
-
-// median gives the round in the middle by requests per second.
-func median(rounds []figures) figures {
-	sorted := append([]figures(nil), rounds...)
-	for i := range sorted {
-		for j := i; j > 0 && sorted[j].perSecond < sorted[j-1].perSecond; j-- {
-			sorted[j], sorted[j-1] = sorted[j-1], sorted[j]
-		}
-	}
-	return sorted[len(sorted)/2]
+	_ = w.Flush() // a strings.Builder takes everything
+	fmt.Printf("\n%d connections, %s a measurement, medians of %d rounds\n%s\n", benchConnections, *loadTime, benchRounds, out.String())
 }
 
 // tokenPile collects what a minting load was given, for a handshake load to use up.

@@ -21,6 +21,7 @@ import (
 type Redis struct {
 	limiter *redis_rate.Limiter
 	scripts *scripts
+	gather  gather
 	// refused remembers, by the hash of their first key, questions of which one
 	// was refused after another was granted. They are asked one by one the next
 	// time, so that a caller that keeps coming costs Redis one script and not
@@ -44,7 +45,7 @@ var _ Limiter = (*Redis)(nil)
 // (MaxRetries) can charge a caller for it more than once.
 func NewRedis(client redis.UniversalClient) *Redis {
 	scripts := newScripts(client)
-	return &Redis{limiter: redis_rate.NewLimiter(scripts), scripts: scripts, seed: maphash.MakeSeed()}
+	return &Redis{limiter: redis_rate.NewLimiter(scripts), scripts: scripts, gather: gather{waiting: map[bucket][]*want{}}, seed: maphash.MakeSeed()}
 }
 
 // Take implements [Limiter].
@@ -171,8 +172,13 @@ func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
 	if p.Rate.IsOff() {
 		return unlimited(p), nil
 	}
-	if a.N == 0 {
+	switch a.N {
+	case 0:
 		return l.beginLook(ctx, a)()
+	case 1:
+		return l.gather.take(ctx, bucket{p, a.Caller}, func(ctx context.Context, n int) (Decision, error) {
+			return l.runScript(ctx, Ask{p, a.Caller, n})
+		})
 	}
 	return l.runScript(ctx, a)
 }
