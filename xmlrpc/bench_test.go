@@ -13,7 +13,7 @@ import (
 	kolo "github.com/kolo/xmlrpc"
 )
 
-// benchBug has the members of a bug in captures/bugzilla-launchpad.
+// benchBug has the members that the Launchpad plugin of Bugzilla gives a bug.
 type benchBug struct {
 	ID             int       `xmlrpc:"id"`
 	Alias          []string  `xmlrpc:"alias"`

@@ -162,7 +162,7 @@ func decodeBool(t *tape, i uint32, v reflect.Value) *DecodeError {
 }
 
 // decodeInt reads integers, and strings of digits: large numbers are sent so to
-// whom i8 is unknown (rule 8 of captures/clients).
+// whom i8 is unknown (rule 8 of docs/clients.md).
 func decodeInt(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	number, ok := int64(n.bits), true
@@ -279,7 +279,7 @@ func (t *tape) dateTimeOf(n *node) (DateTime, bool) {
 }
 
 // decodeDateTime reads a dateTime, and a string in one of its layouts: "where
-// one format must reach everybody, send a string" (rule 10 of captures/clients).
+// one format must reach everybody, send a string" (rule 10 of docs/clients.md).
 func decodeDateTime(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	d, ok := t.dateTimeOf(n)

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// Every document begins so (rule 4 of captures/clients): no byte order mark
+// Every document begins so (rule 4 of docs/clients.md): no byte order mark
 // and no byte before it.
 const declaration = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 
@@ -32,7 +32,7 @@ func AppendResponse(dst []byte, result any, opts ...EncodeOption) ([]byte, error
 }
 
 // AppendFault appends a methodResponse with a fault to dst: a struct of exactly
-// faultCode and faultString (rule 11 of captures/clients). A code beyond 32 bits
+// faultCode and faultString (rule 11 of docs/clients.md). A code beyond 32 bits
 // becomes -32500. What XML forbids in text is replaced, whatever the policy for
 // values is: a fault can always be written.
 func AppendFault(dst []byte, code int, text string) []byte {

@@ -81,7 +81,7 @@ func (e *encoder) checked(b []byte) ([]byte, error) {
 	return b, &EncodeError{reason: "the text holds a character that XML forbids"}
 }
 
-// integer writes numbers past 32 bits as i8 or as strings (rule 8 of captures/clients).
+// integer writes numbers past 32 bits as i8 or as strings (rule 8 of docs/clients.md).
 func (e *encoder) integer(b []byte, n int64) []byte {
 	switch {
 	case n == int64(int32(n)):

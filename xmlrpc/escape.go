@@ -15,7 +15,7 @@ var plainText = func() (t [256]bool) {
 	return t
 }()
 
-// text writes character data (rule 6 of captures/clients).
+// text writes character data (rule 6 of docs/clients.md).
 func (e *encoder) text(b []byte, s string) []byte {
 	from := 0
 	for i := 0; i < len(s); {

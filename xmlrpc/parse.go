@@ -62,7 +62,7 @@ func (p *parser) release() {
 
 // verdict is the error of a document that could not be read. What is no
 // XML-RPC may be no XML either, further on: the callers that escape nothing must
-// hear that (rule 14 of captures/clients).
+// hear that (rule 14 of docs/clients.md).
 func (p *parser) verdict() *DecodeError {
 	first := p.err
 	if first.code == CodeInvalidRequest && !p.wellFormed() {
