@@ -24,11 +24,6 @@ const (
 	EventProbe EventType = "probe"
 )
 
-// EventTypes returns the closed set, for those who count by type.
-func EventTypes() []EventType {
-	return []EventType{EventMinted, EventConsumed, EventRefused, EventRevoked, EventProbe}
-}
-
 // Event is one thing that happened to a token. It never holds the token.
 type Event struct {
 	Type EventType

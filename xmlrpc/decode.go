@@ -109,6 +109,15 @@ func decoderOf(p *plan) decodeFunc {
 	}
 }
 
+// nilOrMismatch sets v for nil, and refuses every other value that v's type does
+// not take.
+func nilOrMismatch(n *node, v reflect.Value) *DecodeError {
+	if setNil(n, v) {
+		return nil
+	}
+	return mismatch(n, v.Type())
+}
+
 // setNil gives v its zero value if the value at i is nil, and tells so.
 func setNil(n *node, v reflect.Value) bool {
 	if n.kind != kindNil {
@@ -126,10 +135,7 @@ func decodeString(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	text, ok := t.textOf(n)
 	if !ok {
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	v.SetString(text)
 	return nil
@@ -171,16 +177,10 @@ func decodeInt(t *tape, i uint32, v reflect.Value) *DecodeError {
 	case kindString, kindBigInteger:
 		number, ok = parseInteger(t.str(n))
 	default:
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
-	}
-	if !ok && n.kind == kindString && !decimal(t.str(n), false) {
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	if !ok || v.OverflowInt(number) {
-		return misfit(t, n, v.Type())
+		return noInteger(t, n, v)
 	}
 	v.SetInt(number)
 	return nil
@@ -197,19 +197,22 @@ func decodeUint(t *tape, i uint32, v reflect.Value) *DecodeError {
 	case kindString, kindBigInteger:
 		number, ok = parseUnsigned(t.str(n))
 	default:
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
-	}
-	if !ok && n.kind == kindString && !decimal(t.str(n), false) {
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	if !ok || v.OverflowUint(number) {
-		return misfit(t, n, v.Type())
+		return noInteger(t, n, v)
 	}
 	v.SetUint(number)
 	return nil
+}
+
+// noInteger says why a value is no integer of v's type: a string may be no number
+// at all.
+func noInteger(t *tape, n *node, v reflect.Value) *DecodeError {
+	if n.kind == kindString && !decimal(t.str(n), false) {
+		return mismatch(n, v.Type())
+	}
+	return misfit(t, n, v.Type())
 }
 
 func parseUnsigned(s string) (uint64, bool) {
@@ -246,10 +249,7 @@ func decodeFloat(t *tape, i uint32, v reflect.Value) *DecodeError {
 			return misfit(t, n, v.Type())
 		}
 	default:
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	if v.OverflowFloat(number) {
 		return misfit(t, n, v.Type())
@@ -284,10 +284,7 @@ func decodeDateTime(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	d, ok := t.dateTimeOf(n)
 	if !ok {
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	*(v.Addr().Interface().(*DateTime)) = d
 	return nil
@@ -298,10 +295,7 @@ func decodeTime(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	d, ok := t.dateTimeOf(n)
 	if !ok {
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	*(v.Addr().Interface().(*time.Time)) = d.Time(time.UTC)
 	return nil
@@ -328,10 +322,7 @@ func decodeText(t *tape, i uint32, v reflect.Value) *DecodeError {
 	n := &t.nodes[i]
 	text, ok := t.textOf(n)
 	if !ok {
-		if setNil(n, v) {
-			return nil
-		}
-		return mismatch(n, v.Type())
+		return nilOrMismatch(n, v)
 	}
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text)); err != nil {
 		return refusedBy(v, err)

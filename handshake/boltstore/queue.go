@@ -186,13 +186,9 @@ func (s *Store) do(ctx context.Context, o *op) error {
 	case <-b.done:
 		return o.err
 	case <-b.stalled:
-		if b.finished() {
-			return o.err
-		}
 		if o.progress.CompareAndSwap(opWaiting, opAbandoned) {
 			return fmt.Errorf("boltstore: the disk of %s does not answer: %w", s.path, handshake.ErrBusy)
 		}
-		return s.stallError()
 	case <-ctx.Done():
 		if o.progress.CompareAndSwap(opWaiting, opAbandoned) {
 			return ctx.Err()
@@ -207,10 +203,6 @@ func (s *Store) do(ctx context.Context, o *op) error {
 		if b.finished() {
 			return o.err
 		}
-		return s.stallError()
+		return fmt.Errorf("boltstore: the disk of %s does not answer: %w", s.path, handshake.ErrOutcomeUnknown)
 	}
-}
-
-func (s *Store) stallError() error {
-	return fmt.Errorf("boltstore: the disk of %s does not answer: %w", s.path, handshake.ErrOutcomeUnknown)
 }
