@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,8 +39,18 @@ type Config struct {
 	// URL is the tracker's base URL, http or https, without user, query and
 	// fragment. A slash at its end means nothing.
 	URL string
-	// Dialect is the name of one of the dialects given to [New].
+	// Dialect is the name of one of the dialects given to [New], or [Auto].
 	Dialect string
+	// Secrets are the credentials for the gateway's account there, for dialects
+	// that log in with such.
+	Secrets Secrets
+	// States maps further words of the tracker, in any case, before the dialect's
+	// own table is asked. A key is a status, a resolution, or both with one space
+	// between them.
+	States map[string]State
+	// Importances maps further words of the tracker for priority and severity, in
+	// any case, before the dialect's own table is asked.
+	Importances map[string]Importance
 	// AllowPrivate lets the tracker be at a loopback, private or link-local
 	// address. It is dangerous where others can change what the URL's host name
 	// resolves to: they could make the gateway call services of the private
@@ -147,10 +155,10 @@ func WithUserAgent(s string) Option { return func(o *options) { o.userAgent = s 
 func WithOwnState() Option { return func(o *options) { o.ownState = true } }
 
 // New makes a bridge to the trackers. Dialects holds the constructors by the
-// names that [Config.Dialect] uses. The minter and the state store may be nil
+// names that [Config.Dialect] uses; for [Auto] they are tried in that order. The minter and the state store may be nil
 // where no dialect needs a token and no caller gives an idempotency key; a call
 // that needs them then fails. No tracker is called before the first caller asks.
-func New(trackers []Config, dialects map[string]Constructor, minter Minter, state StateStore, opts ...Option) (*Bridge, error) {
+func New(trackers []Config, dialects []Named, minter Minter, state StateStore, opts ...Option) (*Bridge, error) {
 	o := options{
 		minter:       minter,
 		state:        state,
@@ -194,11 +202,13 @@ func New(trackers []Config, dialects map[string]Constructor, minter Minter, stat
 func (b *Bridge) Close() {
 	b.stop()
 	for _, t := range b.trackers {
-		t.session.close()
+		for _, s := range t.candidates {
+			s.session.close()
+		}
 	}
 	b.logins.Wait()
 	for _, t := range b.trackers {
-		t.remote.http.CloseIdleConnections()
+		t.http.CloseIdleConnections()
 	}
 }
 
@@ -206,7 +216,7 @@ func (b *Bridge) Close() {
 type Status struct {
 	Name         string
 	URL          string
-	Dialect      string
+	Dialect      string // what it speaks, and [Auto] while that is not known
 	Capabilities []string
 	Session      SessionState
 	// NextTry is when the next log-in can be made; zero unless Session is
@@ -220,15 +230,12 @@ func (b *Bridge) List() []Status {
 	list := make([]Status, 0, len(b.names))
 	for _, name := range b.names {
 		t := b.trackers[name]
-		state, next := t.session.state()
-		list = append(list, Status{
-			Name:         t.config.Name,
-			URL:          t.config.URL,
-			Dialect:      t.dialect.Name(),
-			Capabilities: Capabilities(t.dialect),
-			Session:      state,
-			NextTry:      next,
-		})
+		status := Status{Name: t.config.Name, URL: t.config.URL, Dialect: t.config.Dialect, Capabilities: []string{}, Session: SessionNone}
+		if s := t.active.Load(); s != nil {
+			status.Dialect, status.Capabilities = s.dialect.Name(), Capabilities(s.dialect)
+			status.Session, status.NextTry = s.session.state()
+		}
+		list = append(list, status)
 	}
 	return list
 }
@@ -245,63 +252,6 @@ func (b *Bridge) tracker(name string) (*tracker, error) {
 // bounded gives one call of a caller its time limit and its budget.
 func (b *Bridge) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(withBudget(ctx, b.options.maxAnswer), b.options.timeLimit)
-}
-
-// tracker is one configured tracker at work.
-type tracker struct {
-	config  Config
-	remote  *Remote
-	dialect Dialect
-	session *session
-}
-
-func newTracker(ctx context.Context, b *Bridge, c Config, dialects map[string]Constructor) (*tracker, error) {
-	if err := checkName(c.Name); err != nil {
-		return nil, err
-	}
-	construct := dialects[c.Dialect]
-	if construct == nil {
-		known := make([]string, 0, len(dialects))
-		for name := range dialects {
-			known = append(known, name)
-		}
-		slices.Sort(known)
-		return nil, fmt.Errorf("bridge: tracker %s: unknown dialect %q: known are %s", c.Name, c.Dialect, strings.Join(known, ", "))
-	}
-	base, err := parseBase(c.URL)
-	if err != nil {
-		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
-	}
-	c.URL = base.String()
-	remote := newRemote(c, base, &b.options)
-	dialect, err := construct(remote)
-	if err != nil {
-		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
-	}
-	t := &tracker{config: c, remote: remote, dialect: dialect}
-	t.session = newSession(ctx, &b.logins, &b.options, c.Name, dialect.Login)
-	remote.dialect, remote.session = dialect, t.session
-	return t, nil
-}
-
-func checkName(name string) error {
-	ok := name != "" && len(name) <= MaxNameLength && strings.Trim(name, ".") != ""
-	for _, r := range name {
-		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
-	}
-	if !ok {
-		return fmt.Errorf("bridge: tracker name %q: use 1 to %d ASCII letters, digits, '.', '_' and '-', not dots alone", name, MaxNameLength)
-	}
-	return nil
-}
-
-// quoted shows a caller's text in an error, shortened.
-func quoted(s string) string {
-	const most = 80
-	if len(s) > most {
-		s = s[:most] + "..."
-	}
-	return fmt.Sprintf("%q", s)
 }
 
 type unobserved struct{}

@@ -18,7 +18,7 @@ func TestConfigurationsThatCannotWorkAreRefusedAtOnce(t *testing.T) {
 		opts     []bridge.Option
 		says     string
 	}{
-		"unknown dialect": {[]bridge.Config{{Name: "t", URL: "http://h", Dialect: "track"}}, nil, `tracker t: unknown dialect "track": known are trac-launchpad`},
+		"unknown dialect": {[]bridge.Config{{Name: "t", URL: "http://h", Dialect: "track"}}, nil, `tracker t: unknown dialect "track": known are auto, trac-launchpad`},
 		"two of a name":   {[]bridge.Config{good, good}, nil, `"t"`},
 		"no name":         {[]bridge.Config{{URL: "http://h", Dialect: "trac-launchpad"}}, nil, "1 to 64"},
 		"dots":            {[]bridge.Config{tracker("..", "http://h")}, nil, "not dots alone"},

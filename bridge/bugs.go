@@ -34,7 +34,9 @@ func (b *Bridge) GetBugs(ctx context.Context, name string, ids []string, level L
 	if err != nil {
 		return nil, err
 	}
-	reader, err := able[BugReader](t, "read-bugs")
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	reader, at, err := able[BugReader](ctx, t, "read-bugs")
 	if err != nil {
 		return nil, err
 	}
@@ -44,14 +46,12 @@ func (b *Bridge) GetBugs(ctx context.Context, name string, ids []string, level L
 	if err := checkIDs(ids); err != nil {
 		return nil, err
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
 
 	want := ask(ids, reader.BugKey)
 	found := make(map[string]Bug, len(want.keys))
 	comments := 0
 	var clock earliest
-	err = Batched(ctx, t.remote, want.keys, func(ctx context.Context, keys []string) (BugBatch, error) {
+	err = Batched(ctx, at.remote, want.keys, func(ctx context.Context, keys []string) (BugBatch, error) {
 		return reader.ReadBugs(ctx, keys, level)
 	}, func(batch BugBatch) error {
 		clock.see(batch.Time)
@@ -97,15 +97,15 @@ func (b *Bridge) GetModifiedBugs(ctx context.Context, name string, ids []string,
 	if err != nil {
 		return nil, err
 	}
-	reader, err := able[ModifiedReader](t, "modified-since")
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	reader, at, err := able[ModifiedReader](ctx, t, "modified-since")
 	if err != nil {
 		return nil, err
 	}
 	if err := checkIDs(ids); err != nil {
 		return nil, err
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
 
 	if len(ids) == 0 {
 		batch, err := reader.ModifiedBugs(ctx, nil, since)
@@ -118,7 +118,7 @@ func (b *Bridge) GetModifiedBugs(ctx context.Context, name string, ids []string,
 	want := ask(ids, reader.BugKey)
 	modified, missing := map[string]bool{}, map[string]bool{}
 	var clock earliest
-	err = Batched(ctx, t.remote, want.keys, func(ctx context.Context, keys []string) (ModifiedBatch, error) {
+	err = Batched(ctx, at.remote, want.keys, func(ctx context.Context, keys []string) (ModifiedBatch, error) {
 		return reader.ModifiedBugs(ctx, keys, since)
 	}, func(batch ModifiedBatch) error {
 		clock.see(batch.Time)
@@ -154,7 +154,9 @@ func (b *Bridge) GetComments(ctx context.Context, name, bug string, ids []string
 	if err != nil {
 		return nil, err
 	}
-	reader, err := able[CommentReader](t, "read-comments")
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	reader, _, err := able[CommentReader](ctx, t, "read-comments")
 	if err != nil {
 		return nil, err
 	}
@@ -164,8 +166,6 @@ func (b *Bridge) GetComments(ctx context.Context, name, bug string, ids []string
 	if err := checkIDs(ids); err != nil {
 		return nil, err
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
 
 	want := ask(ids, reader.CommentKey)
 	batch, err := reader.ReadComments(ctx, bug, want.keys)
@@ -194,12 +194,12 @@ func (b *Bridge) GetComments(ctx context.Context, name, bug string, ids []string
 
 // GetLink returns what a bug is linked to, the zero Link when to nothing.
 func (b *Bridge) GetLink(ctx context.Context, name, bug string) (Link, error) {
-	linker, err := b.linker(name, bug)
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	linker, err := b.linker(ctx, name, bug)
 	if err != nil {
 		return Link{}, err
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
 	link, err := linker.ReadLink(ctx, bug)
 	return link, classify(err, nil)
 }
@@ -207,15 +207,15 @@ func (b *Bridge) GetLink(ctx context.Context, name, bug string) (Link, error) {
 // SetLink replaces what a bug is linked to and returns what it was linked to
 // before. A link with an empty id removes it.
 func (b *Bridge) SetLink(ctx context.Context, name, bug string, link Link) (Link, error) {
-	linker, err := b.linker(name, bug)
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	linker, err := b.linker(ctx, name, bug)
 	if err != nil {
 		return Link{}, err
 	}
 	if err := linker.CheckLink(link); err != nil {
 		return Link{}, err
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
 	previous, err := linker.ReadLink(ctx, bug)
 	if err == nil {
 		err = linker.WriteLink(ctx, bug, link)
@@ -226,12 +226,12 @@ func (b *Bridge) SetLink(ctx context.Context, name, bug string, link Link) (Link
 	return previous, nil
 }
 
-func (b *Bridge) linker(name, bug string) (Linker, error) {
+func (b *Bridge) linker(ctx context.Context, name, bug string) (Linker, error) {
 	t, err := b.tracker(name)
 	if err != nil {
 		return nil, err
 	}
-	linker, err := able[Linker](t, "links")
+	linker, _, err := able[Linker](ctx, t, "links")
 	if err != nil {
 		return nil, err
 	}

@@ -71,15 +71,15 @@ func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (str
 	if err != nil {
 		return "", err
 	}
-	writer, err := able[CommentWriter](t, "write-comments")
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
+	writer, at, err := able[CommentWriter](ctx, t, "write-comments")
 	if err != nil {
 		return "", err
 	}
 	if err := c.check(); err != nil {
 		return "", err
 	}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
 
 	if c.Key == "" {
 		id, err := writer.WriteComment(ctx, c.Bug, c.body())
@@ -94,7 +94,7 @@ func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (str
 		stateKey:  stateKey(name, c.Key),
 		arguments: fingerprint("comment", c.Bug, c.body()),
 		write:     func(ctx context.Context) (string, error) { return writer.WriteComment(ctx, c.Bug, c.body()) },
-		find:      t.findComment(c.Bug, c.body()),
+		find:      at.findComment(c.Bug, c.body()),
 	})
 	return id, classify(err, nil)
 }
@@ -106,8 +106,8 @@ func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (str
 // What it does not find may still come: a tracker that was sent a comment can
 // take as long as it likes to write it, and nothing in its protocol takes the
 // comment back. One that is written after the look is then there twice.
-func (t *tracker) findComment(bug, text string) finder {
-	reader, ok := t.dialect.(CommentReader)
+func (s *spoken) findComment(bug, text string) finder {
+	reader, ok := s.dialect.(CommentReader)
 	if !ok {
 		return nil
 	}

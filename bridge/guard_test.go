@@ -174,10 +174,10 @@ func newBare(t *testing.T, c Config, opts ...Option) (*Bridge, *bare) {
 	t.Helper()
 	d := &bare{}
 	c.Name, c.Dialect = "t", "bare"
-	b, err := New([]Config{c}, map[string]Constructor{"bare": func(r *Remote) (Dialect, error) {
+	b, err := New([]Config{c}, []Named{{Name: "bare", New: func(r *Remote) (Dialect, error) {
 		d.remote = r
 		return d, nil
-	}}, nil, nil, opts...)
+	}}}, nil, nil, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

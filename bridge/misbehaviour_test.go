@@ -57,7 +57,7 @@ func (m *tokens) left() int {
 	return len(m.live)
 }
 
-var dialects = map[string]bridge.Constructor{trac.LaunchpadName: trac.NewLaunchpad}
+var dialects = []bridge.Named{{Name: trac.LaunchpadName, New: trac.NewLaunchpad}}
 
 func tracker(name, url string) bridge.Config {
 	return bridge.Config{Name: name, URL: url, Dialect: trac.LaunchpadName, AllowPrivate: true}

@@ -24,7 +24,7 @@ func TestADialectThatPanicsEndsItsCallAndNotTheProcess(t *testing.T) {
 		log.Reset()
 	}
 	d.login = func(context.Context, *Credentials) (*Session, error) { panic(none[len(none):][0]) }
-	s := b.trackers["t"].session
+	s := b.trackers["t"].candidates[0].session
 	for range 2 { // and the next caller does not wait for ever
 		_, err := s.acquire(t.Context(), 0)
 		b.logins.Wait()

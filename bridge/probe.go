@@ -31,16 +31,16 @@ func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
 
-	detection, err := t.dialect.Detect(ctx)
+	s, reason, err := t.look(ctx)
 	if err != nil {
 		return nil, classify(err, nil)
 	}
-	probe := &Probe{Versions: map[string]string{}, Reason: detection.Reason}
-	if !detection.Found {
+	probe := &Probe{Versions: map[string]string{}, Reason: reason}
+	if s == nil {
 		return probe, nil
 	}
-	probe.Dialect = t.dialect.Name()
-	about, err := t.dialect.About(ctx)
+	probe.Dialect = s.dialect.Name()
+	about, err := s.dialect.About(ctx)
 	if apierror.Is(err, apierror.TrackerLoginFailed) {
 		probe.Reason += " Versions and clock are not known: " + apierror.From(err).FaultString()
 		return probe, nil
@@ -66,7 +66,13 @@ func (b *Bridge) Retry(ctx context.Context, name string) error {
 	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	t.session.forget()
-	_, err = t.dialect.About(ctx)
+	for _, s := range t.candidates {
+		s.session.forget()
+	}
+	s, err := t.speaks(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.dialect.About(ctx)
 	return classify(err, nil)
 }

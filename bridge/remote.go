@@ -17,9 +17,6 @@ import (
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
-// maxPage bounds the body of a plain HTTP answer that [Remote.Get] keeps.
-const maxPage = 64 << 10
-
 // Effect says what a call does at the tracker, which decides what may be done
 // when its answer is lost.
 type Effect int
@@ -38,13 +35,13 @@ type Remote struct {
 	options *options
 	http    *http.Client
 
+	// The operator's own words, folded.
+	states      map[string]State
+	importances map[string]Importance
+
 	// Set once, before the first call.
 	dialect Dialect
 	session *session
-}
-
-func newRemote(c Config, base *url.URL, o *options) *Remote {
-	return &Remote{config: c, base: base, options: o, http: newHTTPClient(c, base, o)}
 }
 
 // URL returns the URL of a place below the tracker's base URL. Each segment is
@@ -74,66 +71,6 @@ func (r *Remote) Midway(ask func() error) (time.Time, error) {
 	return before.Add(r.options.now().Sub(before) / 2), err
 }
 
-// Page is a plain HTTP answer.
-type Page struct {
-	StatusCode int
-	Header     http.Header
-	// Body is at most the first 64 KiB.
-	Body []byte
-}
-
-// Cookie returns the value of a cookie that the answer sets, and "" when it sets
-// none of that name. Cookies are cleared by setting one that is over, or empty.
-func (p *Page) Cookie(name string) string {
-	now, err := http.ParseTime(p.Header.Get("Date"))
-	if err != nil { // the tracker's clock, which need not be ours, is not known
-		now = time.Now()
-	}
-	value := ""
-	for _, c := range (&http.Response{Header: p.Header}).Cookies() {
-		over := c.MaxAge < 0 || c.MaxAge == 0 && !c.Expires.IsZero() && !c.Expires.After(now)
-		if c.Name == name && c.Value != "" && !over {
-			value = c.Value
-		}
-	}
-	return value
-}
-
-// Status says what the status of the answer means, as errors do, without a full
-// stop.
-func (p *Page) Status() string { return describeStatus(p.StatusCode, nil, nil, nil) }
-
-// Get fetches a place below the base URL without a session. Any HTTP status is
-// an answer. The segments, one of which may be a token, are kept out of the
-// errors.
-func (r *Remote) Get(ctx context.Context, segments ...string) (*Page, error) {
-	page, err := r.get(ctx, r.URL(segments...))
-	err = classify(err, segments)
-	r.session.reached(err)
-	return page, err
-}
-
-func (r *Remote) get(ctx context.Context, place string) (*Page, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
-	if err != nil {
-		return nil, err
-	}
-	req.Header.Set("User-Agent", r.options.userAgent)
-	resp, err := r.http.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
-	if err != nil && isTimeout(err) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, badAnswer("The answer was cut off.")
-	}
-	return &Page{StatusCode: resp.StatusCode, Header: resp.Header, Body: body}, nil
-}
-
 // Endpoint is one XML-RPC address of a tracker.
 type Endpoint struct {
 	remote *Remote
@@ -157,16 +94,46 @@ func (r *Remote) Endpoint(segments ...string) (*Endpoint, error) {
 
 // Call calls a method with a session and decodes its value into result.
 func (e *Endpoint) Call(ctx context.Context, effect Effect, method string, result any, params ...any) error {
-	return e.do(ctx, effect, result, func(ctx context.Context, c *xmlrpc.Client) error {
-		return c.Call(ctx, method, result, params...)
-	})
+	document, err := xmlrpc.AppendCall(nil, method, params)
+	if err != nil {
+		return classify(err, nil)
+	}
+	return e.Send(ctx, effect, document, result)
 }
 
 // Send is [Endpoint.Call] for a document that holds the whole call.
 func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, result any) error {
-	return e.do(ctx, effect, result, func(ctx context.Context, c *xmlrpc.Client) error {
-		return c.Send(ctx, document, result)
+	return e.remote.do(ctx, effect, result, func(ctx context.Context, s *Session) error {
+		carrying, err := spliceMembers(document, s.Members)
+		if err != nil {
+			return err
+		}
+		return e.client.With(s.options()...).Send(ctx, carrying, result)
 	})
+}
+
+// CallAlone calls a method without a session, and returns the header of the
+// answer, if there was one. It is for log-ins and for finding out what a tracker
+// speaks. A fault is returned as it is, another failure as an error of the
+// catalogue; the secrets are kept out of both.
+func (e *Endpoint) CallAlone(ctx context.Context, method string, result any, secrets []string, params ...any) (http.Header, error) {
+	var header http.Header
+	err := e.client.With(xmlrpc.WithOnResponse(func(_ int, h http.Header) { header = h.Clone() })).Call(ctx, method, result, params...)
+	known := classify(err, secrets)
+	e.remote.session.reached(known)
+	if fault := new(xmlrpc.Fault); errors.As(err, &fault) {
+		return header, &xmlrpc.Fault{Code: fault.Code, CodeText: scrub(fault.CodeText, secrets), String: scrub(fault.String, secrets)}
+	}
+	return header, known
+}
+
+// options makes every call carry the session, but for its members.
+func (s *Session) options() []xmlrpc.ClientOption {
+	options := []xmlrpc.ClientOption{xmlrpc.WithCookies(s.Cookies...)}
+	for name, value := range s.Header {
+		options = append(options, xmlrpc.WithHeader(name, value))
+	}
+	return options
 }
 
 // do makes one call with the tracker's session: with one that is made for it
@@ -179,8 +146,7 @@ func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, res
 // anyone logs in, so that a caller whose calls are filtered costs no handshake
 // each time. Elsewhere a session that is over, which is the ordinary case, costs
 // no call more than it must.
-func (e *Endpoint) do(ctx context.Context, effect Effect, result any, call func(context.Context, *xmlrpc.Client) error) error {
-	r := e.remote
+func (r *Remote) do(ctx context.Context, effect Effect, result any, call func(context.Context, *Session) error) error {
 	l, verifying := ctx.Value(verified{}).(*live)
 	if !verifying {
 		var err error
@@ -188,7 +154,7 @@ func (e *Endpoint) do(ctx context.Context, effect Effect, result any, call func(
 			return classify(err, nil)
 		}
 	}
-	expired, refusal := e.attempt(ctx, effect, l, result, call)
+	expired, refusal := r.attempt(ctx, effect, l, result, call)
 	switch {
 	case !expired:
 		return refusal
@@ -207,7 +173,7 @@ func (e *Endpoint) do(ctx context.Context, effect Effect, result any, call func(
 	if err != nil {
 		return classify(err, nil)
 	}
-	if expired, refusal = e.attempt(ctx, effect, l, result, call); !expired {
+	if expired, refusal = r.attempt(ctx, effect, l, result, call); !expired {
 		return refusal
 	}
 	if err := r.verify(ctx, l); err != nil {
@@ -229,10 +195,9 @@ func (r *Remote) verify(ctx context.Context, l *live) error {
 }
 
 // attempt makes the call with one session and says how it ended.
-func (e *Endpoint) attempt(ctx context.Context, effect Effect, l *live, result any, call func(context.Context, *xmlrpc.Client) error) (expired bool, err error) {
-	r := e.remote
+func (r *Remote) attempt(ctx context.Context, effect Effect, l *live, result any, call func(context.Context, *Session) error) (expired bool, err error) {
 	begun := time.Now()
-	err = e.repeatStale(ctx, effect, e.client.With(xmlrpc.WithCookies(l.session.Cookies...)), call)
+	err = repeatStale(ctx, effect, l.session, call)
 	if err != nil && r.dialect.Expired(err) {
 		r.options.observer.TrackerCall(r.config.Name, OutcomeExpired, time.Since(begun))
 		return true, err
@@ -248,14 +213,14 @@ func (e *Endpoint) attempt(ctx context.Context, effect Effect, l *live, result a
 
 // repeatStale repeats a read once when a kept connection turns out to have been
 // closed by the tracker, which happens in the ordinary course of things.
-func (e *Endpoint) repeatStale(ctx context.Context, effect Effect, client *xmlrpc.Client, call func(context.Context, *xmlrpc.Client) error) error {
+func repeatStale(ctx context.Context, effect Effect, session *Session, call func(context.Context, *Session) error) error {
 	var kept atomic.Bool
 	err := call(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { kept.Store(info.Reused) },
-	}), client)
+	}), session)
 	closed := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 	if transport := new(xmlrpc.TransportError); effect == Read && kept.Load() && closed && errors.As(err, &transport) {
-		return call(ctx, client)
+		return call(ctx, session)
 	}
 	return err
 }

@@ -39,6 +39,7 @@ const (
 // its fields and never while the tracker or the minter is called.
 type session struct {
 	tracker string
+	secrets Secrets
 	options *options
 	login   func(context.Context, *Credentials) (*Session, error)
 	base    context.Context // of log-ins, which no caller's end may cancel
@@ -84,8 +85,8 @@ type loginAttempt struct {
 	err  error
 }
 
-func newSession(base context.Context, running *sync.WaitGroup, o *options, tracker string, login func(context.Context, *Credentials) (*Session, error)) *session {
-	return &session{tracker: tracker, options: o, login: login, base: base, running: running}
+func newSession(base context.Context, running *sync.WaitGroup, o *options, c *Config, login func(context.Context, *Credentials) (*Session, error)) *session {
+	return &session{tracker: c.Name, secrets: c.Secrets, options: o, login: login, base: base, running: running}
 }
 
 // acquire returns a session of a later generation than stale, logging in when
@@ -127,7 +128,7 @@ func (s *session) run(attempt *loginAttempt) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(s.base, s.options.timeLimit)
 	defer cancel()
-	credentials := &Credentials{tracker: s.tracker, minter: s.options.minter}
+	credentials := &Credentials{tracker: s.tracker, minter: s.options.minter, secrets: s.secrets}
 	made, err := s.logIn(ctx, credentials)
 	s.revoke(credentials)
 	refusal := new(RefusedError)

@@ -26,7 +26,7 @@ func testSession(t *testing.T, login func(context.Context, *Credentials) (*Sessi
 	}
 	base, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	s := newSession(base, &running, &o, "t", login)
+	s := newSession(base, &running, &o, &Config{Name: "t"}, login)
 	t.Cleanup(func() { stop(); s.close(); running.Wait() })
 	return s
 }
@@ -369,7 +369,7 @@ func TestClosingEndsTheLogInsAndBeginsNoOther(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
-		s := b.trackers["t"].session
+		s := b.trackers["t"].candidates[0].session
 		failed := make(chan error)
 		go func() {
 			_, err := s.acquire(t.Context(), 0)

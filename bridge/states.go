@@ -21,6 +21,25 @@ const (
 // Importance is the gateway's own word for how much a bug matters.
 type Importance string
 
-// ImportanceUnknown is the importance of a bug whose tracker's words no table
-// knows.
-const ImportanceUnknown Importance = "unknown"
+// The importances. Words that no table knows give [ImportanceUnknown].
+const (
+	ImportanceCritical  Importance = "critical"
+	ImportanceHigh      Importance = "high"
+	ImportanceMedium    Importance = "medium"
+	ImportanceLow       Importance = "low"
+	ImportanceWishlist  Importance = "wishlist"
+	ImportanceUndecided Importance = "undecided"
+	ImportanceUnknown   Importance = "unknown"
+)
+
+// States lists all states, so that a configuration can be checked.
+func States() []State {
+	return []State{StateNew, StateIncomplete, StateConfirmed, StateInProgress, StateFixCommitted, StateFixReleased,
+		StateInvalid, StateWontFix, StateExpired, StateUnknown}
+}
+
+// Importances lists all importances, so that a configuration can be checked.
+func Importances() []Importance {
+	return []Importance{ImportanceCritical, ImportanceHigh, ImportanceMedium, ImportanceLow, ImportanceWishlist,
+		ImportanceUndecided, ImportanceUnknown}
+}

@@ -41,6 +41,7 @@ type Client struct {
 	userAgent     string
 	authorization string
 	cookies       []*http.Cookie
+	header        http.Header
 	timeLimit     time.Duration
 	maxAnswer     int64
 	limits        Limits
@@ -102,6 +103,19 @@ func WithUserAgent(s string) ClientOption {
 func WithCookies(cookies ...*http.Cookie) ClientOption {
 	cookies = slices.Clone(cookies)
 	return func(cl *Client) { cl.cookies = cookies }
+}
+
+// WithHeader sends one more header field with every request, which some servers
+// demand (Roundup refuses requests without X-Requested-With). It does not replace
+// what the client sets itself: Content-Type, User-Agent, Authorization, Cookie.
+func WithHeader(name, value string) ClientOption {
+	return func(cl *Client) {
+		cl.header = cl.header.Clone()
+		if cl.header == nil {
+			cl.header = http.Header{}
+		}
+		cl.header.Set(name, value)
+	}
 }
 
 // WithClientLimits bounds what an answer may hold: depth, values, the length of

@@ -88,6 +88,11 @@ func (c *Client) request(ctx context.Context, body *requestBody) (*http.Request,
 	if c.authorization != "" {
 		req.Header["Authorization"] = []string{c.authorization}
 	}
+	for name, values := range c.header {
+		if _, set := req.Header[name]; !set {
+			req.Header[name] = values
+		}
+	}
 	for _, cookie := range c.cookies {
 		req.AddCookie(cookie)
 	}

@@ -123,7 +123,7 @@ func (l *launchpad) bug(m map[string]any) bridge.Bug {
 		Created:    timeOf(m["timestamp"]),
 		Modified:   timeOf(m["last_modified"]),
 	}
-	bug.State = state(bug.Status, bug.Resolution)
+	bug.State = state(l.remote, bug.Status, bug.Resolution)
 	bug.URL = l.remote.URL("ticket", bug.ID)
 	if bug.Assignee == nobody {
 		bug.Assignee = ""

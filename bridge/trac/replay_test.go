@@ -199,7 +199,7 @@ func (minter) Mint(context.Context, string) (string, func(context.Context) error
 func open(t *testing.T, url string, opts ...bridge.Option) *bridge.Bridge {
 	t.Helper()
 	b, err := bridge.New([]bridge.Config{{Name: "lp", URL: url, Dialect: "trac-launchpad", AllowPrivate: true}},
-		map[string]bridge.Constructor{trac.LaunchpadName: trac.NewLaunchpad}, minter{}, nil, opts...)
+		[]bridge.Named{{Name: trac.LaunchpadName, New: trac.NewLaunchpad}}, minter{}, nil, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

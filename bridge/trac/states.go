@@ -27,7 +27,10 @@ var states = map[string]bridge.State{
 }
 
 // state looks up the resolution, if there is one, else the status.
-func state(status, resolution string) bridge.State {
+func state(remote *bridge.Remote, status, resolution string) bridge.State {
+	if s, ok := remote.State(status, resolution); ok {
+		return s
+	}
 	word := resolution
 	if word == "" || word == noResolution {
 		word = status

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -71,7 +72,7 @@ func FuzzAnswers(f *testing.F) {
 				if err == nil && ids == nil {
 					t.Error("the ids of comments are nil")
 				}
-				_ = state(text(m, "status"), text(m, "resolution"))
+				_ = state(&bridge.Remote{}, text(m, "status"), text(m, "resolution"))
 				if key := l.BugKey(text(m, "id")); l.BugKey(key) != key {
 					t.Errorf("the key of the key %q is %q", key, l.BugKey(key))
 				}

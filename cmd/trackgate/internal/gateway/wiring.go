@@ -45,9 +45,10 @@ func OpenOperator(ctx context.Context, cfg *config.Config, dir string, logger *s
 	return localOperator{authority}, stores.close, nil
 }
 
-// dialects are what trackers can speak, by the names of the configuration.
-var dialects = map[string]bridge.Constructor{
-	trac.LaunchpadName: trac.NewLaunchpad,
+// dialects are what trackers can speak, by the names of the configuration, in the
+// order in which auto tries them.
+var dialects = []bridge.Named{
+	{Name: trac.LaunchpadName, New: trac.NewLaunchpad},
 }
 
 func newBridge(cfg *config.Config, env Environment, stores *stores, authority *handshake.Authority, m *metrics) (*bridge.Bridge, error) {
