@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,9 +42,22 @@ type Config struct {
 	URL string
 	// Dialect is the name of one of the dialects given to [New], or [Auto].
 	Dialect string
+	// Connections replaces what [WithConnections] says, unless it is zero.
+	Connections int
+	// CallsPerSecond replaces what [WithCallsPerSecond] says, unless it is zero.
+	CallsPerSecond float64
+	// TLS holds the CA and the certificate of the gateway's own for this tracker;
+	// nil means the system's CAs and none. Nothing else of it is used.
+	TLS *tls.Config
 	// Secrets are the credentials for the gateway's account there, for dialects
 	// that log in with such.
 	Secrets Secrets
+	// Allow are the tracker's own methods that callers may call, as patterns in
+	// which * stands for any text; none means those that the dialect allows. It is
+	// dangerous where it names methods that change accounts or permissions.
+	Allow []string
+	// Deny are methods that callers may not call whatever Allow says.
+	Deny []string
 	// States maps further words of the tracker, in any case, before the dialect's
 	// own table is asked. A key is a status, a resolution, or both with one space
 	// between them.

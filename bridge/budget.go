@@ -22,8 +22,12 @@ type budget struct {
 	left  atomic.Int64
 }
 
-// withBudget gives the calls that are made with the context so many bytes.
+// withBudget gives the calls that are made with the context so many bytes, unless
+// a budget holds for them already.
 func withBudget(ctx context.Context, bytes int64) context.Context {
+	if _, given := ctx.Value(budgetKey{}).(*budget); given {
+		return ctx
+	}
 	b := &budget{whole: bytes}
 	b.left.Store(bytes)
 	return context.WithValue(ctx, budgetKey{}, b)

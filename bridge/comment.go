@@ -71,18 +71,26 @@ func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (str
 	if err != nil {
 		return "", err
 	}
+	if err := c.check(); err != nil {
+		return "", err
+	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
 	writer, at, err := able[CommentWriter](ctx, t, "write-comments")
 	if err != nil {
 		return "", err
 	}
-	if err := c.check(); err != nil {
-		return "", err
-	}
 
-	if c.Key == "" {
-		id, err := writer.WriteComment(ctx, c.Bug, c.body())
+	return b.write(ctx, name, c.Key, []string{"comment", c.Bug, c.body()},
+		func(ctx context.Context) (string, error) { return writer.WriteComment(ctx, c.Bug, c.body()) },
+		at.findComment(c.Bug, c.body()))
+}
+
+// write makes a write, under the caller's key when there is one. Parts tell it
+// from others under the same key.
+func (b *Bridge) write(ctx context.Context, name, key string, parts []string, write func(context.Context) (string, error), find finder) (string, error) {
+	if key == "" {
+		id, err := write(ctx)
 		return id, classify(err, nil)
 	}
 	if b.options.state == nil {
@@ -91,10 +99,10 @@ func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (str
 	}
 	id, err := b.keyed.once(ctx, &keyedWrite{
 		options:   &b.options,
-		stateKey:  stateKey(name, c.Key),
-		arguments: fingerprint("comment", c.Bug, c.body()),
-		write:     func(ctx context.Context) (string, error) { return writer.WriteComment(ctx, c.Bug, c.body()) },
-		find:      at.findComment(c.Bug, c.body()),
+		stateKey:  stateKey(name, key),
+		arguments: fingerprint(parts...),
+		write:     write,
+		find:      find,
 	})
 	return id, classify(err, nil)
 }

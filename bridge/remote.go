@@ -119,6 +119,7 @@ func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, res
 func (e *Endpoint) CallAlone(ctx context.Context, method string, result any, secrets []string, params ...any) (http.Header, error) {
 	var header http.Header
 	err := e.client.With(xmlrpc.WithOnResponse(func(_ int, h http.Header) { header = h.Clone() })).Call(ctx, method, result, params...)
+	e.remote.session.judge(err)
 	known := classify(err, secrets)
 	e.remote.session.reached(known)
 	if fault := new(xmlrpc.Fault); errors.As(err, &fault) {
@@ -202,6 +203,7 @@ func (r *Remote) attempt(ctx context.Context, effect Effect, l *live, result any
 		r.options.observer.TrackerCall(r.config.Name, OutcomeExpired, time.Since(begun))
 		return true, err
 	}
+	r.session.judge(err)
 	if err == nil && effect == Read { // what was written is written, whatever its answer holds
 		err = charge(ctx, result)
 	}

@@ -8,7 +8,7 @@ import (
 
 // Register adds the methods of the trackers' XML-RPC interface to a registry,
 // under their bare names: list, probe, retry, getBugs, getModifiedBugs,
-// getComments, addComment, getLink, setLink.
+// getComments, addComment, fileBug, getLink, setLink, statuses.
 //
 // Ids come in as int or string and go out as strings. Times go out as
 // dateTime.iso8601 in UTC without a zone. Members without a value are left out.
@@ -27,8 +27,10 @@ func (b *Bridge) Register(r *xmlrpc.Registry) error {
 		{"getModifiedBugs", s.getModifiedBugs, "Tells which bugs were modified since a time; no ids means all bugs.", []string{"name", "ids", "since"}},
 		{"getComments", s.getComments, "Reads comments of a bug; no ids means all of them.", []string{"name", "bug", "ids"}},
 		{"addComment", s.addComment, "Writes a comment and returns its id. A repetition with the same key returns that id, or looks for the comment first and writes only what is not there.", []string{"name", "bug", "text", "author", "key"}},
+		{"fileBug", s.fileBug, "Files a bug from a struct with title, description, and what else the tracker has, and returns its id. A repetition with the same key returns that id, or looks for the bug first.", []string{"name", "bug", "key"}},
 		{"getLink", s.getLink, "Returns what a bug is linked to, an empty struct when to nothing.", []string{"name", "bug"}},
 		{"setLink", s.setLink, "Links a bug, or unlinks it when the id is empty, and returns the previous link.", []string{"name", "bug", "id", "url"}},
+		{"statuses", s.statuses, "Returns the tracker's own words for where a bug stands.", []string{"name"}},
 	} {
 		if err := r.Register(m.name, m.fn, m.help, m.params...); err != nil {
 			return err
@@ -144,6 +146,19 @@ func (s service) addComment(ctx context.Context, name string, bug any, text stri
 		return "", err
 	}
 	return s.bridge.AddComment(ctx, name, NewComment{Bug: id, Text: text, Author: given(author), Key: given(key)})
+}
+
+func (s service) fileBug(ctx context.Context, name string, bug map[string]any, key *string) (string, error) {
+	filed, err := newBug(bug)
+	if err != nil {
+		return "", err
+	}
+	filed.Key = given(key)
+	return s.bridge.FileBug(ctx, name, filed)
+}
+
+func (s service) statuses(ctx context.Context, name string) ([]string, error) {
+	return s.bridge.Statuses(ctx, name)
 }
 
 func (s service) getLink(ctx context.Context, name string, bug any) (map[string]any, error) {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/xmlrpc"
 )
 
 // Bounds of the back-off after refused log-ins. The wait doubles from the first
@@ -54,6 +56,9 @@ type session struct {
 	refusal    string        // what the tracker said last
 	down       bool
 	closed     bool // no log-in begins any more
+
+	// strange is set when the tracker's last answer was not one of its dialect.
+	strange atomic.Bool
 }
 
 // RefusedError is the failure of a [Dialect]'s log-in when the tracker said no to
@@ -153,6 +158,7 @@ func (s *session) run(attempt *loginAttempt) {
 		log, attempt.err = s.refused(refusal.Reason)
 	default:
 		s.down = unreachable(err)
+		s.judge(err)
 		attempt.err = err
 		log = func() { s.options.logger.Warn("log-in to tracker failed", "tracker", s.tracker, "error", err) }
 	}
@@ -267,6 +273,23 @@ func (s *session) reached(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.down = unreachable(err)
+}
+
+// judge takes note of whether an answer was one of the tracker's dialect. The
+// error is that of the exchange, not yet of the catalogue, or that of a dialect
+// that could make nothing of the answer. Others say nothing about it.
+func (s *session) judge(err error) {
+	status, answer, fault := new(xmlrpc.HTTPError), new(xmlrpc.AnswerError), new(xmlrpc.Fault)
+	switch {
+	case err == nil:
+		s.strange.Store(false)
+	case errors.As(err, &fault):
+		s.strange.Store(fault.Code == xmlrpc.CodeMethodNotFound)
+	case errors.As(err, &status):
+		s.strange.Store(status.StatusCode == http.StatusNotFound || status.StatusCode == http.StatusMethodNotAllowed)
+	case errors.As(err, &answer), apierror.Is(err, apierror.TrackerBadAnswer):
+		s.strange.Store(true)
+	}
 }
 
 // close lets no further log-in begin.

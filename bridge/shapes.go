@@ -72,6 +72,45 @@ func linkValue(l Link) map[string]any {
 	return m
 }
 
+// newBug reads what a bug is filed with. Members that the tracker takes by names
+// of its own may be strings, numbers or booleans.
+func newBug(m map[string]any) (NewBug, error) {
+	var n NewBug
+	for name, value := range m {
+		var text string
+		switch v := value.(type) {
+		case string:
+			text = v
+		case bool:
+			text = strconv.FormatBool(v)
+		case float64:
+			text = strconv.FormatFloat(v, 'f', -1, 64)
+		default:
+			id, err := oneID(quoted(name), value)
+			if err != nil {
+				return NewBug{}, invalid("%s must be a string, an int, a double or a boolean, not %s", quoted(name), kindOf(value))
+			}
+			text = id
+		}
+		switch name {
+		case "title":
+			n.Title = text
+		case "description":
+			n.Description = text
+		case "product":
+			n.Product = text
+		case "component":
+			n.Component = text
+		default:
+			if n.Fields == nil {
+				n.Fields = map[string]string{}
+			}
+			n.Fields[name] = text
+		}
+	}
+	return n, nil
+}
+
 // oneID reads an id, which may be an int or a string.
 func oneID(where string, v any) (string, error) {
 	switch id := v.(type) {

@@ -22,8 +22,11 @@ type Named struct {
 
 // tracker is one configured tracker at work.
 type tracker struct {
-	config Config
-	http   *http.Client
+	config  Config
+	options *options
+	base    context.Context // of what no caller's end may cancel
+	http    *http.Client
+	finding finding
 	// candidates are what the tracker may speak: one, or for Auto all that can be
 	// detected, in the order in which they are tried.
 	candidates []*spoken
@@ -46,7 +49,7 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects []Named) (*tr
 		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
 	}
 	c.URL = base.String()
-	t := &tracker{config: c, http: newHTTPClient(c, base, &b.options)}
+	t := &tracker{config: c, options: &b.options, base: ctx, http: newHTTPClient(c, base, &b.options)}
 	for _, named := range dialects {
 		if c.Dialect != named.Name && (c.Dialect != Auto || named.Undetectable) {
 			continue

@@ -22,6 +22,7 @@ type Config struct {
 	Limits   Limits    `toml:"limits"`
 	Request  Request   `toml:"request"`
 	Bridge   Bridge    `toml:"bridge"`
+	Sessions Sessions  `toml:"sessions"`
 	Log      Log       `toml:"log"`
 	Trackers []Tracker `toml:"tracker"`
 }
@@ -119,6 +120,19 @@ type Bridge struct {
 	CallTimeout Duration `toml:"call_timeout"`
 	// MaxAnswer is the size of a tracker's answer in bytes, after decompression, and of all answers to one call together. Default 32 MiB.
 	MaxAnswer int `toml:"max_answer"`
+	// BatchSize is how many bugs one request asks a tracker for. Default 100.
+	BatchSize int `toml:"batch_size"`
+	// Connections is how many connections to one tracker are open at once. Default 4.
+	Connections int `toml:"connections"`
+	// CallsPerSecond is how many requests a second are sent to one tracker at most; more wait. Default 0: no limit.
+	CallsPerSecond float64 `toml:"calls_per_second"`
+}
+
+// Sessions is what is kept of the sessions with trackers.
+type Sessions struct {
+	// KeyFile holds keys of 32 bytes in base64, one a line: the first encrypts the sessions that are kept in the store, all decrypt.
+	// Default none: sessions are not kept, and every start logs in anew.
+	KeyFile string `toml:"key_file"`
 }
 
 // Log says how log lines look.
@@ -135,8 +149,31 @@ type Tracker struct {
 	Name string `toml:"name"`
 	// URL is the root of the tracker, http or https, without user and password.
 	URL string `toml:"url"`
-	// Dialect is what the tracker speaks: trac-launchpad.
+	// Dialect is what the tracker speaks, or auto, to have it found out; the README lists them.
 	Dialect string `toml:"dialect"`
+	// CredentialsFile is a file of user, password, api_key and token, for dialects that log in with such. Default none.
+	// The variables TRACKGATE_TRACKER_{NAME}_USER, _PASSWORD, _API_KEY and _TOKEN are read over it.
+	CredentialsFile string `toml:"credentials_file"`
+	// CAFile holds the certificates, in PEM, that the tracker's is checked against in place of the system's. Default none.
+	CAFile string `toml:"ca_file"`
+	// ClientCertFile and ClientKeyFile hold the certificate, in PEM, that the gateway shows to the tracker. Default none.
+	ClientCertFile string `toml:"client_cert_file"`
+	ClientKeyFile  string `toml:"client_key_file"`
+	// Connections is how many connections to the tracker are open at once. Default 0, as bridge.connections says.
+	Connections int `toml:"connections"`
+	// CallsPerSecond is how many requests a second are sent to the tracker at most; more wait. Default 0, as bridge.calls_per_second says.
+	CallsPerSecond float64 `toml:"calls_per_second"`
+	// Allow are the tracker's own methods, such as "Bug.*", that callers may call. Default: the dialect's.
+	// A method too many lets every program of the private network do to the tracker what the gateway's account may do.
+	Allow []string `toml:"allow"`
+	// Deny are methods that callers may not call whatever allow says. Default none.
+	Deny []string `toml:"deny"`
+	// States maps further words of the tracker, for status, resolution or both with a space between, to states of the gateway.
+	States map[string]string `toml:"states"`
+	// Importances maps further words of the tracker, for priority and severity, to importances of the gateway.
+	Importances map[string]string `toml:"importances"`
+	// Secrets are what credentials_file and the environment hold.
+	Secrets Credentials `toml:"-"`
 	// AllowPrivate lets the tracker be on a loopback, private or link-local address. Default false.
 	AllowPrivate bool `toml:"allow_private"`
 	// Callback is "own" where the tracker calls {public.url}/for/{name} and nothing else, else "common". Default "common".
@@ -231,7 +268,7 @@ func Default() *Config {
 			MaxBody: 1 << 20, MaxDepth: 64, MaxValues: 100_000, MaxMulticall: 100, MaxHeader: 16 << 10,
 			HeaderTimeout: Duration(5 * time.Second), BodyTimeout: Duration(30 * time.Second), HandlerTimeout: Duration(35 * time.Second),
 		},
-		Bridge: Bridge{CallTimeout: Duration(25 * time.Second), MaxAnswer: 32 << 20},
+		Bridge: Bridge{CallTimeout: Duration(25 * time.Second), MaxAnswer: 32 << 20, BatchSize: 100, Connections: 4},
 		Log:    Log{Format: "text", Level: "info"},
 	}
 }

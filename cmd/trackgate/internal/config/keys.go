@@ -17,6 +17,9 @@ func keysOf(t reflect.Type, prefix string, all bool) []string {
 	var keys []string
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Tag.Get("toml") == "-" {
+			continue
+		}
 		key := prefix + f.Tag.Get("toml")
 		zero := reflect.New(f.Type).Elem()
 		switch {

@@ -74,13 +74,16 @@ func Load(src Source) (*Config, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
+	if err := c.readCredentials(src.Environ); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
 func (c *Config) readFile(path string) error {
 	text, err := readBounded(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("configuration file: %w", err)
 	}
 	dec := toml.NewDecoder(strings.NewReader(text)).DisallowUnknownFields()
 	err = dec.Decode(c)
@@ -107,14 +110,14 @@ func (c *Config) readFile(path string) error {
 func readBounded(path string) (string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return "", fmt.Errorf("configuration file: %w", err)
+		return "", err
 	}
 	if info.Size() > maxFile {
-		return "", fmt.Errorf("configuration file %s: larger than %d bytes", path, maxFile)
+		return "", fmt.Errorf("%s: larger than %d bytes", path, maxFile)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("configuration file: %w", err)
+		return "", err
 	}
 	return string(text), nil
 }
@@ -130,7 +133,7 @@ func (c *Config) readEnviron(environ []string) error {
 			continue
 		}
 		key, known := byVariable[name]
-		if !known && serviceLink.MatchString(name) {
+		if !known && (serviceLink.MatchString(name) || strings.HasPrefix(name, credentialPrefix)) {
 			continue
 		}
 		if !known {

@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/ratelimit"
 )
@@ -45,6 +47,9 @@ func (c *Config) validate() error {
 		{"request.handler_timeout", between(c.Request.HandlerTimeout, time.Millisecond, time.Hour)},
 		{"bridge.call_timeout", between(c.Bridge.CallTimeout, time.Millisecond, time.Hour)},
 		{"bridge.max_answer", atLeast(c.Bridge.MaxAnswer, 1024)},
+		{"bridge.batch_size", within(c.Bridge.BatchSize, 1, 1000)},
+		{"bridge.connections", within(c.Bridge.Connections, 1, 1000)},
+		{"bridge.calls_per_second", notNegative(c.Bridge.CallsPerSecond)},
 		{"log.format", oneOf(c.Log.Format, "text", "json")},
 		{"log.level", oneOf(c.Log.Level, "debug", "info", "warn", "error")},
 		{"private.hosts", hosts(c.Private.Hosts)},
@@ -76,12 +81,46 @@ func (c *Config) validateTrackers() error {
 		if err := oneOf(t.Callback, "", "common", "own"); err != nil {
 			return fmt.Errorf("%s: callback: %w", at, err)
 		}
+		if err := t.validateCalls(); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
+		}
 		if t.URL == "" {
 			return fmt.Errorf("%s: url is missing", at)
 		}
 		if err := rootURL(t.URL); err != nil {
 			return fmt.Errorf("%s: url: %w", at, err)
 		}
+	}
+	return nil
+}
+
+// validateCalls checks how a tracker is called and understood.
+func (t *Tracker) validateCalls() error {
+	if t.Connections < 0 || t.Connections > 1000 {
+		return errors.New("connections: not within 0 and 1000")
+	}
+	if err := notNegative(t.CallsPerSecond); err != nil {
+		return fmt.Errorf("calls_per_second: %w", err)
+	}
+	if (t.ClientCertFile == "") != (t.ClientKeyFile == "") {
+		return errors.New("client_cert_file and client_key_file: give both or none")
+	}
+	for word, state := range t.States {
+		if !slices.Contains(bridge.States(), bridge.State(state)) {
+			return fmt.Errorf("states.%s: %q is no state: they are %v", word, state, bridge.States())
+		}
+	}
+	for word, importance := range t.Importances {
+		if !slices.Contains(bridge.Importances(), bridge.Importance(importance)) {
+			return fmt.Errorf("importances.%s: %q is no importance: they are %v", word, importance, bridge.Importances())
+		}
+	}
+	return nil
+}
+
+func notNegative(n float64) error {
+	if n < 0 || n != n {
+		return errors.New("below zero")
 	}
 	return nil
 }
