@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -123,8 +124,13 @@ type options struct {
 	batchSize    int
 	connections  int
 	keyRetention time.Duration
-	resolver     *net.Resolver
-	userAgent    string
+
+	callsPerSecond float64
+	breakAfter     int
+	breakFor       time.Duration
+
+	resolver  *net.Resolver
+	userAgent string
 }
 
 // Option changes a default of [New].
@@ -151,6 +157,16 @@ func WithBatchSize(n int) Option { return func(o *options) { o.batchSize = n } }
 
 // WithConnections replaces [DefaultConnections].
 func WithConnections(n int) Option { return func(o *options) { o.connections = n } }
+
+// WithCallsPerSecond bounds how many requests a second are sent to each tracker;
+// more wait for their turn. A burst of as many is let through. Zero, the default,
+// means no bound.
+func WithCallsPerSecond(n float64) Option { return func(o *options) { o.callsPerSecond = n } }
+
+// WithBreaker replaces [DefaultBreakAfter] and [DefaultBreakFor].
+func WithBreaker(failures int, pause time.Duration) Option {
+	return func(o *options) { o.breakAfter, o.breakFor = failures, pause }
+}
 
 // WithKeyRetention replaces [DefaultKeyRetention].
 func WithKeyRetention(d time.Duration) Option { return func(o *options) { o.keyRetention = d } }
@@ -184,13 +200,15 @@ func New(trackers []Config, dialects []Named, minter Minter, state StateStore, o
 		batchSize:    DefaultBatchSize,
 		connections:  DefaultConnections,
 		keyRetention: DefaultKeyRetention,
+		breakAfter:   DefaultBreakAfter,
+		breakFor:     DefaultBreakFor,
 		userAgent:    "trackgate",
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	if o.timeLimit <= 0 || o.maxAnswer <= 0 || o.batchSize <= 0 || o.connections <= 0 || o.keyRetention <= 0 {
-		return nil, fmt.Errorf("bridge: time limit, largest answer, batch size, connections and key retention must be above zero")
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	b := &Bridge{trackers: make(map[string]*tracker, len(trackers)), options: o, stop: stop}
@@ -209,6 +227,17 @@ func New(trackers []Config, dialects []Named, minter Minter, state StateStore, o
 		b.names = append(b.names, c.Name)
 	}
 	return b, nil
+}
+
+// check refuses what no call could be made with.
+func (o *options) check() error {
+	if o.timeLimit <= 0 || o.maxAnswer <= 0 || o.batchSize <= 0 || o.connections <= 0 || o.keyRetention <= 0 {
+		return fmt.Errorf("bridge: time limit, largest answer, batch size, connections and key retention must be above zero")
+	}
+	if o.callsPerSecond < 0 || o.breakAfter <= 0 || o.breakAfter > math.MaxInt32 || o.breakFor <= 0 {
+		return fmt.Errorf("bridge: calls per second must not be below zero, and what leaves a dead tracker alone must be above it")
+	}
+	return nil
 }
 
 // Close ends the log-ins that are under way, waits for them, and closes the
@@ -233,8 +262,9 @@ type Status struct {
 	Dialect      string // what it speaks, and [Auto] while that is not known
 	Capabilities []string
 	Session      SessionState
-	// NextTry is when the next log-in can be made; zero unless Session is
-	// [SessionBackoff].
+	// NextTry is when the next log-in can be made, where Session is
+	// [SessionBackoff], or the next request is sent to a tracker that is left
+	// alone, where it is [SessionDown]. Zero: at once.
 	NextTry time.Time
 }
 
@@ -248,6 +278,9 @@ func (b *Bridge) List() []Status {
 		if s := t.active.Load(); s != nil {
 			status.Dialect, status.Capabilities = s.dialect.Name(), Capabilities(s.dialect)
 			status.Session, status.NextTry = s.session.state()
+		}
+		if held := t.polite.held(); held.After(status.NextTry) {
+			status.Session, status.NextTry = SessionDown, held
 		}
 		list = append(list, status)
 	}

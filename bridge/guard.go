@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -72,7 +73,7 @@ func parseBase(raw string) (*url.URL, error) {
 
 // newHTTPClient makes the client of one tracker: it calls nothing but that
 // tracker, and shares no connection with another.
-func newHTTPClient(c Config, base *url.URL, o *options) *http.Client {
+func newHTTPClient(c Config, base *url.URL, o *options) (*http.Client, *politeTransport) {
 	dialer := &net.Dialer{
 		Timeout:  dialTimeout,
 		Resolver: o.resolver,
@@ -85,22 +86,31 @@ func newHTTPClient(c Config, base *url.URL, o *options) *http.Client {
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // the number of connections is then the number of calls at once
+	connections := o.connections
+	if c.Connections > 0 {
+		connections = c.Connections
+	}
+	transport := &http.Transport{
+		Proxy:                  nil, // a proxy of the environment would dial in our place
+		DialContext:            dialer.DialContext,
+		Protocols:              protocols,
+		TLSHandshakeTimeout:    min(tlsHandshakeTimeout, o.timeLimit),
+		ResponseHeaderTimeout:  o.timeLimit,
+		MaxResponseHeaderBytes: maxHeaderBytes,
+		MaxConnsPerHost:        connections,
+		MaxIdleConnsPerHost:    connections,
+		IdleConnTimeout:        idleTimeout,
+	}
+	if c.TLS != nil {
+		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.TLS.RootCAs, Certificates: c.TLS.Certificates}
+	}
+	polite := newPoliteTransport(transport, c, o)
 	return &http.Client{
-		Transport: &guardedTransport{base: base, next: &http.Transport{
-			Proxy:                  nil, // a proxy of the environment would dial in our place
-			DialContext:            dialer.DialContext,
-			Protocols:              protocols,
-			TLSHandshakeTimeout:    min(tlsHandshakeTimeout, o.timeLimit),
-			ResponseHeaderTimeout:  o.timeLimit,
-			MaxResponseHeaderBytes: maxHeaderBytes,
-			MaxConnsPerHost:        o.connections,
-			MaxIdleConnsPerHost:    o.connections,
-			IdleConnTimeout:        idleTimeout,
-		}},
+		Transport: &guardedTransport{base: base, next: polite, idle: transport},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			return checkRedirect(base, req, via)
 		},
-	}
+	}, polite
 }
 
 // checkRedirect stops at every redirect but one that repeats the same request
@@ -127,7 +137,8 @@ func beneath(base, u *url.URL) bool {
 // is not beneath the base URL.
 type guardedTransport struct {
 	base *url.URL
-	next *http.Transport
+	next http.RoundTripper
+	idle interface{ CloseIdleConnections() }
 }
 
 var _ http.RoundTripper = (*guardedTransport)(nil)
@@ -141,7 +152,7 @@ func (g *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 }
 
 // CloseIdleConnections lets http.Client reach the transport's method.
-func (g *guardedTransport) CloseIdleConnections() { g.next.CloseIdleConnections() }
+func (g *guardedTransport) CloseIdleConnections() { g.idle.CloseIdleConnections() }
 
 // checkAddress decides about the address, "host:port", of a connection about to
 // be opened.

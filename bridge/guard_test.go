@@ -235,7 +235,10 @@ func TestTheProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 	// so what counts is that there is no proxy function.
 	_, d := newBare(t, Config{URL: "http://tracker.test"})
 	guarded, ok := d.remote.http.Transport.(*guardedTransport)
-	if !ok || guarded.next.Proxy != nil {
+	if !ok {
+		t.Fatal("the transport is not guarded")
+	}
+	if transport, ok := guarded.idle.(*http.Transport); !ok || transport.Proxy != nil {
 		t.Error("the transport asks for a proxy")
 	}
 }

@@ -63,6 +63,9 @@ func tracker(name, url string) bridge.Config {
 	return bridge.Config{Name: name, URL: url, Dialect: trac.LaunchpadName, AllowPrivate: true}
 }
 
+// unbroken keeps a tracker from being left alone after failures.
+var unbroken = bridge.WithBreaker(1_000_000, time.Hour)
+
 func open(t *testing.T, trackers []bridge.Config, minter bridge.Minter, opts ...bridge.Option) *bridge.Bridge {
 	t.Helper()
 	b, err := bridge.New(trackers, dialects, minter, nil, opts...)
@@ -235,7 +238,7 @@ func TestEveryCallOnEveryMisbehaviourIsAnErrorThatSaysSo(t *testing.T) {
 				limit = slowLimit
 			}
 			b := open(t, []bridge.Config{tracker("t", p.URL()), tracker("good", good.URL())}, newTokens(),
-				bridge.WithTimeLimit(limit), bridge.WithMaxAnswer(1<<20), bridge.WithConnections(len(calls)))
+				bridge.WithTimeLimit(limit), bridge.WithMaxAnswer(1<<20), bridge.WithConnections(len(calls)), unbroken)
 			if err := b.Retry(t.Context(), "t"); err != nil { // there is a session
 				t.Fatal(err)
 			}
@@ -285,7 +288,7 @@ func TestMisbehaviourInPlaceOfALogInIsAnErrorThatSaysSo(t *testing.T) {
 				limit = slowLimit
 			}
 			minter := newTokens()
-			b := open(t, []bridge.Config{tracker("t", p.URL())}, minter, bridge.WithTimeLimit(limit))
+			b := open(t, []bridge.Config{tracker("t", p.URL())}, minter, bridge.WithTimeLimit(limit), unbroken)
 			p.Before(func(w http.ResponseWriter, r *http.Request, method string) bool {
 				if method == "" {
 					m.answer(w, r)

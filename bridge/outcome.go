@@ -94,6 +94,9 @@ func classify(err error, secrets []string) error {
 	if err == nil {
 		return nil
 	}
+	if held := new(heldError); errors.As(err, &held) {
+		return held.known()
+	}
 	if known := new(apierror.Error); errors.As(err, &known) {
 		return err
 	}

@@ -57,7 +57,8 @@ func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
 	return probe, nil
 }
 
-// Retry forgets that the tracker refused log-ins or could not be reached, and
+// Retry forgets that the tracker refused log-ins, could not be reached, or wanted
+// to be left alone, and
 // tries at once whether a session can be had and used.
 func (b *Bridge) Retry(ctx context.Context, name string) error {
 	t, err := b.tracker(name)
@@ -66,6 +67,7 @@ func (b *Bridge) Retry(ctx context.Context, name string) error {
 	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
+	t.polite.reset()
 	for _, s := range t.candidates {
 		s.session.forget()
 	}

@@ -61,7 +61,12 @@ func (r *Remote) URL(segments ...string) string {
 func (r *Remote) BatchSize() int { return r.options.batchSize }
 
 // Connections returns how many calls to the tracker can be under way at once.
-func (r *Remote) Connections() int { return r.options.connections }
+func (r *Remote) Connections() int {
+	if r.config.Connections > 0 {
+		return r.config.Connections
+	}
+	return r.options.connections
+}
 
 // Midway asks, and returns the gateway's clock half way between question and
 // answer, to compare a tracker's clock with.

@@ -8,7 +8,7 @@ import (
 
 // Register adds the methods of the trackers' XML-RPC interface to a registry,
 // under their bare names: list, probe, retry, getBugs, getModifiedBugs,
-// getComments, addComment, fileBug, getLink, setLink, statuses.
+// getComments, addComment, fileBug, getLink, setLink, statuses, call, multicast.
 //
 // Ids come in as int or string and go out as strings. Times go out as
 // dateTime.iso8601 in UTC without a zone. Members without a value are left out.
@@ -31,6 +31,8 @@ func (b *Bridge) Register(r *xmlrpc.Registry) error {
 		{"getLink", s.getLink, "Returns what a bug is linked to, an empty struct when to nothing.", []string{"name", "bug"}},
 		{"setLink", s.setLink, "Links a bug, or unlinks it when the id is empty, and returns the previous link.", []string{"name", "bug", "id", "url"}},
 		{"statuses", s.statuses, "Returns the tracker's own words for where a bug stands.", []string{"name"}},
+		{"call", s.call, "Calls a method of the tracker's own, if its configuration allows it, and returns the value.", []string{"name", "method", "params"}},
+		{"multicast", s.multicast, "Calls a method of several trackers at once; each one's value or fault comes back by its name.", []string{"names", "method", "params"}},
 	} {
 		if err := r.Register(m.name, m.fn, m.help, m.params...); err != nil {
 			return err
@@ -159,6 +161,30 @@ func (s service) fileBug(ctx context.Context, name string, bug map[string]any, k
 
 func (s service) statuses(ctx context.Context, name string) ([]string, error) {
 	return s.bridge.Statuses(ctx, name)
+}
+
+func (s service) call(ctx context.Context, name, method string, params *[]any) (any, error) {
+	return s.bridge.Call(ctx, name, method, list(params))
+}
+
+func (s service) multicast(ctx context.Context, names []string, method string, params *[]any) (map[string]any, error) {
+	casts, err := s.bridge.Multicast(ctx, names, method, list(params))
+	if err != nil {
+		return nil, err
+	}
+	m := make(map[string]any, len(casts))
+	for name, cast := range casts {
+		m[name] = castValue(cast)
+	}
+	return m, nil
+}
+
+// list is an optional array, empty when the caller left it out.
+func list(values *[]any) []any {
+	if values == nil {
+		return nil
+	}
+	return *values
 }
 
 func (s service) getLink(ctx context.Context, name string, bug any) (map[string]any, error) {

@@ -205,11 +205,10 @@ func (s *session) refused(reason string) (log func(), err error) {
 
 // backingOff is the error while no log-in is made. The mutex is held.
 func (s *session) backingOff(now time.Time) error {
-	until := s.until.UTC().Truncate(time.Second).Add(time.Second)
 	return apierror.New(apierror.TrackerLoginFailed).
 		WithDetail(fmt.Sprintf("%s No new log-in to %s is made before %s UTC; trackers.retry ends the waiting.",
-			s.refusal, s.tracker, until.Format("2006-01-02 15:04:05"))).
-		WithExtra("next_try", until.Format(time.RFC3339)).
+			s.refusal, s.tracker, shownTime(s.until))).
+		WithExtra("next_try", wholeSecond(s.until).Format(time.RFC3339)).
 		WithRetryAfter(s.until.Sub(now))
 }
 

@@ -1,119 +1,104 @@
 package bridge
 
 import (
-	"bytes"
-	"encoding/xml"
 	"errors"
-	"io"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // spliceMembers puts members, all strings, into the first parameter of a call,
 // which must be a struct, and leaves every other byte of the document as it is. A
 // call without parameters is given one. The document must be one well-formed call
-// in an encoding of which ASCII is a part.
+// that [xmlrpc.ParseCall] reads without being told a charset.
 func spliceMembers(document []byte, members map[string]string) ([]byte, error) {
+	return spliceCall(document, "", members)
+}
+
+// spliceCall is spliceMembers for a document that came with a charset in its
+// Content-Type, or with none.
+func spliceCall(document []byte, charset string, members map[string]string) ([]byte, error) {
 	if len(members) == 0 {
 		return document, nil
 	}
-	place, err := findSplice(document)
+	t := textOf(document, charset)
+	place, err := findSplice(t)
 	if err != nil {
 		return nil, err
 	}
-	var inner bytes.Buffer
+	var inner strings.Builder
+	inner.WriteString(place.before)
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		inner.WriteString("<member><name>")
-		_ = xml.EscapeText(&inner, []byte(name)) // a Buffer takes all
+		escapeASCII(&inner, name)
 		inner.WriteString("</name><value><string>")
-		_ = xml.EscapeText(&inner, []byte(members[name]))
+		escapeASCII(&inner, members[name])
 		inner.WriteString("</string></value></member>")
 	}
-	out := make([]byte, 0, len(document)+inner.Len()+len(place.before)+len(place.after))
-	out = append(out, document[:place.from]...)
-	out = append(out, place.before...)
-	out = append(out, inner.Bytes()...)
-	out = append(out, place.after...)
-	return append(out, document[place.to:]...), nil
+	inner.WriteString(place.after)
+	return slices.Concat(document[:t.at(place.from)], t.encoded(inner.String()), document[t.at(place.to):]), nil
 }
 
-// spliceAt is where members go: the bytes from..to are replaced by before, the
+// spliceAt is where members go: the units from..to are replaced by before, the
 // members, and after.
 type spliceAt struct {
-	from, to      int64
+	from, to      int
 	before, after string
 }
 
-// Where the struct stands, and what is written around it where it does not.
+// What is written around the members where there is no struct.
 const (
-	structPath   = "methodCall/params/param/value/struct"
-	valuePath    = "methodCall/params/param/value"
-	paramsPath   = "methodCall/params"
-	callPath     = "methodCall"
-	openStruct   = "<struct>"
-	closeStruct  = "</struct>"
-	openParam    = "<param><value>" + openStruct
-	closeParam   = closeStruct + "</value></param>"
-	openParams   = "<params>" + openParam
-	closeParams  = closeParam + "</params>"
-	byteOrderUTF = "\xef\xbb\xbf"
+	openParam  = "<param><value><struct>"
+	closeParam = "</struct></value></param>"
 )
 
 // findSplice looks for the end of the struct that is the first parameter, or for
 // where one would be.
-func findSplice(document []byte) (spliceAt, error) {
-	// Only the places of the tags matter: what is not ASCII becomes ASCII, byte
-	// for byte, so that one reader serves all encodings.
-	ascii := bytes.Clone(bytes.TrimPrefix(document, []byte(byteOrderUTF)))
-	shift := int64(len(document) - len(ascii))
-	for i, b := range ascii {
-		if b >= 0x80 {
-			ascii[i] = 'x'
-		}
-	}
-	reader := xml.NewDecoder(bytes.NewReader(ascii))
-	reader.CharsetReader = func(_ string, r io.Reader) (io.Reader, error) { return r, nil }
-	var path []string
-	var opened int64 // where the last start tag began
+func findSplice(t text) (spliceAt, error) {
+	reader := &markup{units: t.units}
 	for {
-		start := reader.InputOffset() + shift
-		token, err := reader.RawToken()
-		if err != nil {
+		piece, err := reader.read()
+		if err != nil || piece.kind == tokenEnd {
 			return spliceAt{}, errors.New("bridge: a call that is to carry the session is not well-formed")
 		}
-		end := reader.InputOffset() + shift
-		switch t := token.(type) {
-		case xml.StartElement:
-			path = append(path, t.Name.Local)
-			opened = start
-		case xml.EndElement:
-			at := spliceAt{from: start, to: start}
-			empty := start == end // the end of <a/>, which has no bytes of its own
-			if empty {
-				at = spliceAt{from: opened, to: end}
-			}
-			switch strings.Join(path, "/") {
-			case structPath:
-				return at.around(empty, openStruct, "", "", closeStruct), nil
-			case paramsPath:
-				return at.around(empty, "<params>", openParam, closeParam, "</params>"), nil
-			case callPath:
-				return at.around(empty, "<methodCall>", openParams, closeParams, "</methodCall>"), nil
-			case valuePath:
-				return spliceAt{}, invalid("the first parameter must be a struct for this tracker")
-			}
-			path = path[:len(path)-1]
+		if piece.kind != tokenClose && piece.kind != tokenEmpty {
+			continue
+		}
+		switch name := string(piece.name); {
+		case name == "struct" && reader.within("methodCall", "params", "param", "value"):
+			return piece.inside("", ""), nil
+		case name == "params" && reader.within("methodCall"):
+			return piece.inside(openParam, closeParam), nil
+		case name == "methodCall" && reader.within():
+			return piece.inside("<params>"+openParam, closeParam+"</params>"), nil
+		case name == "value" && reader.within("methodCall", "params", "param"):
+			return spliceAt{}, invalid("The first parameter must be a struct for this tracker, which is given the session in it.")
 		}
 	}
 }
 
-// around adds what is written around the members; outer tags only where an empty
-// element is replaced.
-func (at spliceAt) around(empty bool, outerOpen, open, end, outerEnd string) spliceAt {
-	at.before, at.after = open, end
-	if empty {
-		at.before, at.after = outerOpen+open, end+outerEnd
+// inside is the place before the end tag of an element. An empty one is taken
+// apart: of <a/> the last two characters become > and </a>.
+func (t token) inside(before, after string) spliceAt {
+	if t.kind == tokenClose {
+		return spliceAt{from: t.from, to: t.from, before: before, after: after}
 	}
-	return at
+	return spliceAt{from: t.to - len("/>"), to: t.to, before: ">" + before, after: after + "</" + string(t.name) + ">"}
+}
+
+// escapeASCII writes a text in a form that is the same in every encoding. What XML
+// forbids is replaced.
+func escapeASCII(w *strings.Builder, s string) {
+	for _, r := range s {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff {
+			r = utf8.RuneError
+		}
+		if r < ' ' || r > '~' || strings.ContainsRune(`<>&"'`, r) {
+			fmt.Fprintf(w, "&#%d;", r)
+			continue
+		}
+		w.WriteByte(byte(r))
+	}
 }

@@ -26,6 +26,7 @@ type tracker struct {
 	options *options
 	base    context.Context // of what no caller's end may cancel
 	http    *http.Client
+	polite  *politeTransport
 	finding finding
 	// candidates are what the tracker may speak: one, or for Auto all that can be
 	// detected, in the order in which they are tried.
@@ -49,7 +50,8 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects []Named) (*tr
 		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
 	}
 	c.URL = base.String()
-	t := &tracker{config: c, options: &b.options, base: ctx, http: newHTTPClient(c, base, &b.options)}
+	t := &tracker{config: c, options: &b.options, base: ctx}
+	t.http, t.polite = newHTTPClient(c, base, &b.options)
 	for _, named := range dialects {
 		if c.Dialect != named.Name && (c.Dialect != Auto || named.Undetectable) {
 			continue
