@@ -52,7 +52,7 @@ func outcomeOf(err error) Outcome {
 		return OutcomeCanceled
 	}
 	switch apierror.From(err).Name() {
-	case apierror.TrackerFault, apierror.ResourceNotFound, apierror.InvalidData:
+	case apierror.TrackerFault, apierror.ResourceNotFound, apierror.InvalidData, apierror.Forbidden, apierror.NotSupported:
 		return OutcomeFault
 	case apierror.TrackerLoginFailed:
 		return OutcomeLoginFailed
@@ -164,12 +164,26 @@ func badAnswer(format string, args ...any) *apierror.Error {
 	return apierror.New(apierror.TrackerBadAnswer).WithDetail(fmt.Sprintf(format, args...))
 }
 
-func trackerFault(fault *xmlrpc.Fault, secrets []string) error {
-	code := fmt.Sprint(fault.Code)
-	if fault.CodeText != "" {
-		code = scrub(fault.CodeText, secrets)
+// cleanFault is a fault whose texts are as the tracker wrote them but for
+// secrets and URLs: dialects tell faults apart by them.
+func cleanFault(fault *xmlrpc.Fault, secrets []string) *xmlrpc.Fault {
+	clean := func(text string) string {
+		return urls.ReplaceAllString(withoutSecrets(text, secrets), "[url]")
 	}
-	text := scrub(fault.String, secrets)
+	return &xmlrpc.Fault{Code: fault.Code, CodeText: clean(fault.CodeText), String: clean(fault.String)}
+}
+
+// scrubbedFault is a fault whose texts are fit to be quoted.
+func scrubbedFault(fault *xmlrpc.Fault, secrets []string) *xmlrpc.Fault {
+	return &xmlrpc.Fault{Code: fault.Code, CodeText: scrub(fault.CodeText, secrets), String: scrub(fault.String, secrets)}
+}
+
+func trackerFault(fault *xmlrpc.Fault, secrets []string) error {
+	fault = scrubbedFault(fault, secrets)
+	code, text := fmt.Sprint(fault.Code), fault.String
+	if fault.CodeText != "" {
+		code = fault.CodeText
+	}
 	return apierror.New(apierror.TrackerFault).
 		WithDetail(fmt.Sprintf("Fault %s: %s", code, text)).
 		WithExtra("fault_code", code).
@@ -308,6 +322,20 @@ var (
 // scrub makes a tracker's text fit to be quoted: no markup, no URL, none of the
 // secrets, printable, short.
 func scrub(text string, secrets []string) string {
+	text = withoutSecrets(text, secrets)
+	text = scripts.ReplaceAllString(text, " ")
+	text = tags.ReplaceAllString(text, " ")
+	text = urls.ReplaceAllString(text, "[url]")
+	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xfffd }), " ")
+	if runes := []rune(text); len(runes) > maxExcerpt {
+		text = string(runes[:maxExcerpt]) + "..."
+	}
+	return strings.TrimRight(text, ".")
+}
+
+// withoutSecrets takes the secrets out of the beginning of a text, and drops the
+// rest.
+func withoutSecrets(text string, secrets []string) string {
 	const most = 64 << 10
 	if len(text) > most {
 		text = text[:most]
@@ -317,12 +345,5 @@ func scrub(text string, secrets []string) string {
 			text = strings.ReplaceAll(text, secret, "[removed]")
 		}
 	}
-	text = scripts.ReplaceAllString(text, " ")
-	text = tags.ReplaceAllString(text, " ")
-	text = urls.ReplaceAllString(text, "[url]")
-	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xfffd }), " ")
-	if runes := []rune(text); len(runes) > maxExcerpt {
-		text = string(runes[:maxExcerpt]) + "..."
-	}
-	return strings.TrimRight(text, ".")
+	return text
 }

@@ -128,7 +128,7 @@ func (e *Endpoint) CallAlone(ctx context.Context, method string, result any, sec
 	known := classify(err, secrets)
 	e.remote.session.reached(known)
 	if fault := new(xmlrpc.Fault); errors.As(err, &fault) {
-		return header, &xmlrpc.Fault{Code: fault.Code, CodeText: scrub(fault.CodeText, secrets), String: scrub(fault.String, secrets)}
+		return header, scrubbedFault(fault, secrets)
 	}
 	return header, known
 }
@@ -239,7 +239,7 @@ func (r *Remote) explain(ctx context.Context, effect Effect, err error, secrets 
 	}
 	fault := new(xmlrpc.Fault)
 	if explainer, ok := r.dialect.(FaultExplainer); ok && errors.As(err, &fault) {
-		if explained := explainer.ExplainFault(fault); explained != nil {
+		if explained := explainer.ExplainFault(cleanFault(fault, secrets)); explained != nil {
 			return explained
 		}
 	}

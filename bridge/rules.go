@@ -24,7 +24,7 @@ type callRules struct {
 
 // rulesOf joins what the dialect says with what the operator says.
 func rulesOf(c *Config, r ProxyRules) *callRules {
-	if c.Allow != nil {
+	if len(c.Allow) > 0 {
 		r.Allow = c.Allow
 	}
 	return &callRules{tracker: c.Name, ProxyRules: r, deny: c.Deny}

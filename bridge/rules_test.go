@@ -27,7 +27,8 @@ func TestOnlyWhatIsAllowedIsCalled(t *testing.T) {
 		{name: "a method with the same beginning", document: call("Bugs.get"), refused: "FORBIDDEN"},
 		{name: "one of the operator's", allow: []string{"Product.*"}, document: call("Product.get")},
 		{name: "the operator's list replaces the dialect's", allow: []string{"Product.*"}, document: call("Bug.get"), refused: "FORBIDDEN"},
-		{name: "an empty list", allow: []string{}, document: call("Bug.get"), refused: "FORBIDDEN"},
+		{name: "an empty list is the dialect's", allow: []string{}, document: call("Bug.get")},
+		{name: "everything denied", deny: []string{"*"}, document: call("Bug.get"), refused: "FORBIDDEN", says: "denied"},
 		{name: "deny wins", allow: []string{"*"}, deny: []string{"*.get"}, document: call("Bug.get"), refused: "FORBIDDEN", says: "denied"},
 		{name: "what is not denied", allow: []string{"*"}, deny: []string{"*.get"}, document: call("Bug.search")},
 		{name: "deny in another spelling", allow: []string{"*"}, deny: []string{"Bug.get"}, document: call("bug/get"), refused: "FORBIDDEN", says: "denied"},
@@ -103,6 +104,21 @@ func TestASessionInTheParametersIsSplicedInAndNotTakenFromTheCaller(t *testing.T
 	got, err := b.bridge.Call(t.Context(), "t", "Bug.get", []any{map[string]any{"a": 1}})
 	if err != nil || got != "[map[Secret_key:xxxxxxxxxxxxxx a:1]]" {
 		t.Errorf("Call: %v, %v", got, err)
+	}
+}
+
+func TestAMulticallIsAReadOnlyWhenAllOfItIs(t *testing.T) {
+	rules := &callRules{ProxyRules: ProxyRules{Allow: []string{"*"}, Reads: []string{"Bug.get"}}}
+	for _, tc := range []struct {
+		calls []any
+		want  Effect
+	}{
+		{[]any{}, Read}, {[]any{inner("Bug.get"), inner("Bug.get")}, Read}, {[]any{inner("Bug.get"), inner("Bug.update")}, Write},
+		{[]any{inner("Bug.update"), inner("Bug.get")}, Write},
+	} {
+		if got, err := rules.checkValues(multicall, []any{tc.calls}); err != nil || got.effect != tc.want {
+			t.Errorf("%v: %+v, %v, want %v", tc.calls, got, err, tc.want)
+		}
 	}
 }
 

@@ -153,10 +153,11 @@ func TestWhatIsNoAnswerIsFoundOutByItsTags(t *testing.T) {
 		"<methodCall><params/></methodCall>", "<methodResponse><params>", "<methodResponse><params></fault></methodResponse>",
 		trueAnswer + trueAnswer, trueAnswer + "</a>", "<!DOCTYPE x>" + trueAnswer, trueAnswer[:100], "<methodResponse><params><!-- </params></methodResponse>",
 		"<methodResponse><params><![CDATA[</params></methodResponse>", "<methodResponse><params><?</params></methodResponse>",
-		"<methodResponse><params a='></params></methodResponse>", "<methodResponse><params>< a></params></methodResponse>", "<methodResponse><params><></params></methodResponse>",
-		"<methodResponse><params>" + deep + "</params></methodResponse>", "+ADw-methodResponse+AD4-", "<methodResponse><!x></methodResponse>",
+		"<methodResponse><params a='></params></methodResponse>", "<methodResponse><!----><params>< a></params></methodResponse>",
+		"<methodResponse><!----><params><></params></methodResponse>", "<methodResponse><params>token</a></params></methodResponse>",
+		"<methodResponse><!----><params>" + deep + "</params></methodResponse>", "+ADw-methodResponse+AD4-", "<methodResponse><!x></methodResponse>",
 	} {
-		if _, _, err := inspectAnswer(textOf([]byte(document), ""), nil); err == nil {
+		if _, _, err := inspectAnswer(textOf([]byte(document), ""), []string{"token"}); err == nil {
 			t.Errorf("%.100q was taken for an answer", document)
 		}
 	}
