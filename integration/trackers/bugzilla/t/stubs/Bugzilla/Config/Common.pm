@@ -1,0 +1,6 @@
+package Bugzilla::Config::Common;
+
+use strict;
+use warnings;
+
+1;

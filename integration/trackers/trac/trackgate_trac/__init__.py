@@ -1,0 +1,1 @@
+"""The side of a Trac that a Trackgate gateway talks to."""
