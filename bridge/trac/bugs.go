@@ -2,7 +2,6 @@ package trac
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/trackgate/trackgate/bridge"
@@ -25,10 +24,7 @@ const missing = "missing"
 const nobody = "< default >"
 
 // BugKey takes leading zeros off a number: the plugin does, and matches by it.
-func (l *launchpad) BugKey(id string) string {
-	key, _ := number(strings.TrimSpace(id))
-	return key
-}
+func (l *launchpad) BugKey(id string) string { return ticketKey(id) }
 
 // ReadBugs asks for one batch of bugs, and at the highest level for the comments
 // of all of them together.

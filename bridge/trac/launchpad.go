@@ -1,9 +1,18 @@
-// Package trac speaks to Trac.
+// Package trac speaks to Trac, in three dialects.
 //
-// Its dialect "trac-launchpad" is that of a Trac with the Launchpad plugin:
+// The dialect "trac-launchpad" is that of a Trac with the Launchpad plugin:
 // XML-RPC at {base}/xmlrpc, logged in to with a one-time token at
 // {base}/launchpad-auth/{token}. What it sends and takes was learned from the
-// captures in testdata/trac-launchpad, whose README lists the quirks.
+// captures in testdata/trac-launchpad.
+//
+// The dialect "trac" is that of a Trac with the XML-RPC plugin: with a user and a
+// password at {base}/login/xmlrpc, or {base}/login/rpc, and without at
+// {base}/xmlrpc or {base}/rpc. The dialect "trac-csv" reads the tickets of any Trac
+// that shows them to visitors, as comma-separated values. Both were learned from
+// the captures in testdata/trac, to whose numbers comments refer.
+//
+// Neither tells the time but by the Date of its answers. The time of a result is
+// the earliest that this can mean, so that the next "modified since" leaves no gap.
 package trac
 
 import (

@@ -51,6 +51,7 @@ type replayer struct {
 	closed   bool
 	auth     [][]byte            // to launchpad-auth, in turn, the last one for ever
 	methods  map[string][][]byte // to calls by method, in the same way; "" for all others
+	pages    map[string][][]byte // to other GETs by path, in the same way
 	received []received
 }
 
@@ -66,7 +67,7 @@ func newReplayer(t *testing.T) *replayer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &replayer{t: t, listener: listener, conns: map[net.Conn]bool{}, methods: map[string][][]byte{}}
+	r := &replayer{t: t, listener: listener, conns: map[net.Conn]bool{}, methods: map[string][][]byte{}, pages: map[string][][]byte{}}
 	r.auth = [][]byte{capture(t, "04-auth-accepted", "response")}
 	r.serving.Go(r.accept)
 	t.Cleanup(r.close)
@@ -166,6 +167,11 @@ func (r *replayer) pick(req *http.Request, body []byte) []byte {
 	if strings.Contains(req.URL.Path, "/launchpad-auth/") {
 		return take(&r.auth)
 	}
+	if queue := r.pages[req.URL.Path]; len(queue) > 0 && req.Method == http.MethodGet {
+		raw := take(&queue)
+		r.pages[req.URL.Path] = queue
+		return raw
+	}
 	method := ""
 	if call, err := xmlrpc.ParseCall(body); err == nil {
 		method = call.Method
@@ -196,10 +202,23 @@ func (minter) Mint(context.Context, string) (string, func(context.Context) error
 	return "gooda1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8", func(context.Context) error { return nil }, nil
 }
 
+// dialects are all of the package, in the order in which they are tried.
+var dialects = []bridge.Named{
+	{Name: trac.LaunchpadName, New: trac.NewLaunchpad},
+	{Name: trac.NativeName, New: trac.NewNative},
+	{Name: trac.CSVName, New: trac.NewCSV},
+}
+
 func open(t *testing.T, url string, opts ...bridge.Option) *bridge.Bridge {
 	t.Helper()
-	b, err := bridge.New([]bridge.Config{{Name: "lp", URL: url, Dialect: "trac-launchpad", AllowPrivate: true}},
-		[]bridge.Named{{Name: trac.LaunchpadName, New: trac.NewLaunchpad}}, minter{}, nil, opts...)
+	return openAs(t, bridge.Config{URL: url, Dialect: trac.LaunchpadName}, opts...)
+}
+
+// openAs opens a bridge to one tracker, which is named lp.
+func openAs(t *testing.T, config bridge.Config, opts ...bridge.Option) *bridge.Bridge {
+	t.Helper()
+	config.Name, config.AllowPrivate = "lp", true
+	b, err := bridge.New([]bridge.Config{config}, dialects, minter{}, nil, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,9 +255,14 @@ func TestEveryCaptureIsReadAsTheGoldenFileSays(t *testing.T) {
 		}
 		golden.Write(append(ownURL.ReplaceAll(out, []byte("http://tracker/")), '\n'))
 	}
-	path := "testdata/replay.golden.jsonl"
+	compareGolden(t, "testdata/replay.golden.jsonl", golden.Bytes())
+}
+
+// compareGolden compares what came out with a file, line by line.
+func compareGolden(t *testing.T, path string, golden []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, golden.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(path, golden, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -246,7 +270,7 @@ func TestEveryCaptureIsReadAsTheGoldenFileSays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, wanted := strings.Split(golden.String(), "\n"), strings.Split(string(want), "\n")
+	got, wanted := strings.Split(string(golden), "\n"), strings.Split(string(want), "\n")
 	for i := range max(len(got), len(wanted)) {
 		if i >= len(got) || i >= len(wanted) || got[i] != wanted[i] {
 			t.Fatalf("line %d differs (go test -update rewrites the file)\ngot  %s\nwant %s", i+1, at(got, i), at(wanted, i))

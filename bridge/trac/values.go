@@ -116,3 +116,9 @@ func number(digits string) (string, bool) {
 	}
 	return "0", true
 }
+
+// ticketKey is the form in which Trac itself writes the id of a ticket.
+func ticketKey(id string) string {
+	key, _ := number(strings.TrimSpace(id))
+	return key
+}

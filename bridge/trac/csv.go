@@ -1,0 +1,195 @@
+package trac
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/bridge"
+	"github.com/trackgate/trackgate/xmlrpc"
+)
+
+// CSVName is the name of the dialect in the configuration.
+const CSVName = "trac-csv"
+
+// fewTickets is how many tickets are read from the page of each, which works even
+// where there are no queries. More are read in one query: a request for each
+// ticket is not what somebody else's server is for.
+const fewTickets = 1
+
+// csvColumns are the columns that a query is asked for: which it lists otherwise
+// depends on the query (captures 110 and 111). The times are not among them: they
+// are for people ("Apr 6, 2024, 10:14:00 AM"), in the language and the zone of
+// the tracker (capture 112).
+var csvColumns = []string{"id", "summary", "status", "resolution", "priority", "severity", "owner", "component", "description"}
+
+// csvReader is the dialect of a Trac without any plugin, at work for one tracker:
+// it reads tickets as comma-separated values, as an anonymous visitor. It has no
+// modified-since, for want of times that can be compared, and no comments, which
+// no CSV has: bugs come without comment ids and comments at every level.
+type csvReader struct {
+	remote *bridge.Remote
+}
+
+var (
+	_ bridge.Constructor = NewCSV
+	_ bridge.Dialect     = (*csvReader)(nil)
+	_ bridge.BugReader   = (*csvReader)(nil)
+)
+
+// NewCSV makes the dialect for one tracker.
+func NewCSV(remote *bridge.Remote) (bridge.Dialect, error) { return &csvReader{remote: remote}, nil }
+
+// Name is "trac-csv".
+func (c *csvReader) Name() string { return CSVName }
+
+// Detect makes a query for one ticket. Of a ticket that does not exist the answer
+// is a head alone, which proves as much.
+func (c *csvReader) Detect(ctx context.Context) (bridge.Detection, error) {
+	_, _, err := c.query(ctx, []string{"1"}, []string{"id"})
+	status := new(xmlrpc.HTTPError)
+	switch {
+	case err == nil:
+		return bridge.Detection{Found: true, Reason: "A query answered with CSV: it is a Trac whose tickets visitors may read."}, nil
+	case errors.As(err, &status) && status.StatusCode == http.StatusNotFound:
+		return bridge.Detection{Reason: "query answered HTTP 404: it is no Trac, or its tickets are hidden from visitors."}, nil
+	case apierror.Is(err, apierror.TrackerBadAnswer):
+		return bridge.Detection{Reason: "A query does not answer with Trac's CSV."}, nil
+	case apierror.Is(err, apierror.TrackerLoginFailed):
+		return bridge.Detection{Reason: CSVName + " was not tried, because it reads as a visitor, and credentials are configured."}, nil
+	}
+	return bridge.Detection{}, err
+}
+
+// Login takes no credentials: Trac looks at them at {base}/login alone and gives
+// a cookie with an answer that redirects.
+func (c *csvReader) Login(_ context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
+	if credentials.Configured() != (bridge.Secrets{}) {
+		return nil, &bridge.RefusedError{Reason: "A tracker that speaks " + CSVName +
+			" is read as an anonymous visitor: configure no credentials for it, or install the XML-RPC plugin and configure " + NativeName + "."}
+	}
+	return &bridge.Session{}, nil
+}
+
+// Expired is never true: a visitor has no session that could be over.
+func (c *csvReader) Expired(error) bool { return false }
+
+// About tells the time by the Date of the answer to a query, which also shows
+// that queries are answered. No CSV tells a version.
+func (c *csvReader) About(ctx context.Context) (bridge.About, error) {
+	about := bridge.About{Versions: map[string]string{}}
+	var page *bridge.Page
+	at, err := c.remote.Midway(func() (err error) {
+		page, _, err = c.query(ctx, []string{"1"}, []string{"id"})
+		return err
+	})
+	if err != nil {
+		return bridge.About{}, err
+	}
+	if about.UTC = dateOf(page); !about.UTC.IsZero() {
+		about.At = at
+	}
+	return about, nil
+}
+
+// BugKey takes leading zeros off a number.
+func (c *csvReader) BugKey(id string) string { return ticketKey(id) }
+
+// ReadBugs reads one batch in one query, or a ticket from its own page. The time
+// is that of the first answer less what it took, and zero when it has no Date.
+func (c *csvReader) ReadBugs(ctx context.Context, keys []string, level bridge.Level) (bridge.BugBatch, error) {
+	ids := words(ticketNumbers(keys))
+	batch := bridge.BugBatch{Bugs: make([]bridge.Bug, 0, len(ids))}
+	read := func(ask func() (*bridge.Page, []csvRow, error)) error {
+		begun := ourTime(c.remote)
+		page, rows, err := ask()
+		if err != nil {
+			return err
+		}
+		if batch.Time.IsZero() {
+			batch.Time = c.began(page, begun)
+		}
+		for _, row := range rows {
+			batch.Bugs = append(batch.Bugs, c.bug(row, level))
+		}
+		return nil
+	}
+	if len(ids) > fewTickets {
+		err := read(func() (*bridge.Page, []csvRow, error) { return c.query(ctx, ids, csvColumns) })
+		if err == nil && len(batch.Bugs) == 0 {
+			// A visitor who may see nothing must not be told that all is gone.
+			_, _, err = c.ticket(ctx, ids[0])
+		}
+		return batch, err
+	}
+	for _, id := range ids {
+		if err := read(func() (*bridge.Page, []csvRow, error) { return c.ticket(ctx, id) }); err != nil {
+			return bridge.BugBatch{}, err
+		}
+	}
+	return batch, nil
+}
+
+// query asks for tickets by number. Those that do not exist, and those that
+// visitors may not see, are left out.
+func (c *csvReader) query(ctx context.Context, ids, columns []string) (*bridge.Page, []csvRow, error) {
+	page, err := c.remote.Fetch(ctx, url.Values{"id": ids, "col": columns, "order": {"id"}, "max": {"0"}, "format": {"csv"}}, "query")
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := readCSV(page.Body)
+	return page, rows, err
+}
+
+// ticket asks for one ticket. There are no rows when it does not exist.
+func (c *csvReader) ticket(ctx context.Context, id string) (*bridge.Page, []csvRow, error) {
+	page, err := c.remote.Fetch(ctx, url.Values{"format": {"csv"}}, "ticket", id)
+	if status := new(xmlrpc.HTTPError); errors.As(err, &status) {
+		switch status.StatusCode {
+		case http.StatusNotFound:
+			return &bridge.Page{StatusCode: status.StatusCode, Header: status.Header}, nil, nil
+		case http.StatusForbidden:
+			return nil, nil, apierror.New(apierror.Forbidden).WithDetail("The tracker does not show ticket " + id + " to visitors.")
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	rows, err := readCSV(page.Body)
+	return page, rows, err
+}
+
+// began is the earliest time that the tracker's clock can have shown when the
+// question was begun.
+func (c *csvReader) began(page *bridge.Page, begun time.Time) time.Time {
+	date := dateOf(page)
+	if date.IsZero() {
+		return date
+	}
+	return date.Add(begun.Sub(ourTime(c.remote))).Truncate(time.Second)
+}
+
+// bug makes the gateway's bug of a row.
+func (c *csvReader) bug(row csvRow, level bridge.Level) bridge.Bug {
+	bug := bridge.Bug{ID: row["id"]}
+	if level == bridge.LevelIDs {
+		return bug
+	}
+	bug.Title = row["summary"]
+	bug.Status = row["status"]
+	bug.Resolution = row["resolution"]
+	bug.State = state(c.remote, bug.Status, bug.Resolution)
+	bug.Priority = row["priority"]
+	bug.Severity = row["severity"]
+	bug.Importance = importance(c.remote, bug.Priority, bug.Severity)
+	bug.Assignee = owner(row["owner"])
+	bug.Component = row["component"]
+	bug.URL = c.remote.URL("ticket", bug.ID)
+	if level == bridge.LevelFull {
+		bug.Description = row["description"]
+	}
+	return bug
+}
