@@ -1,12 +1,15 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -118,7 +121,8 @@ func newHTTPClient(c Config, base *url.URL, o *options) (*http.Client, *politeTr
 // is then the answer.
 func checkRedirect(base *url.URL, req *http.Request, via []*http.Request) error {
 	sameMethod := req.Method == via[0].Method // 301, 302 and 303 turn a POST into a GET
-	if !beneath(base, req.URL) || !sameMethod || len(via) > maxRedirects {
+	wanted := via[0].Context().Value(noRedirects{}) == nil
+	if !wanted || !beneath(base, req.URL) || !sameMethod || len(via) > maxRedirects {
 		return http.ErrUseLastResponse
 	}
 	return nil
@@ -148,7 +152,21 @@ func (g *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if !beneath(g.base, req.URL) {
 		return nil, errors.New("bridge: a request outside the tracker's base URL was stopped")
 	}
-	return g.next.RoundTrip(req)
+	if req.Body == nil || req.Body == http.NoBody {
+		return g.next.RoundTrip(req)
+	}
+	// Some servers (tracd) answer 401 without reading the request's body and take
+	// it for a second request on the same connection: nobody else may have it.
+	var conn net.Conn
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }})
+	resp, err := g.next.RoundTrip(req.WithContext(ctx))
+	if err == nil && resp.StatusCode == http.StatusUnauthorized && conn != nil {
+		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxQuoted)) // a page about it, of which an error quotes the beginning
+		_ = resp.Body.Close()
+		_ = conn.Close()
+		resp.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return resp, err
 }
 
 // CloseIdleConnections lets http.Client reach the transport's method.

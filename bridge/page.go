@@ -46,17 +46,31 @@ func (p *Page) Status() string { return describeStatus(p.StatusCode, nil, nil, n
 // an answer. The segments, one of which may be a token, are kept out of the
 // errors.
 func (r *Remote) Get(ctx context.Context, segments ...string) (*Page, error) {
-	page, err := r.get(ctx, r.URL(segments...))
+	page, err := r.get(ctx, &Session{}, r.URL(segments...))
 	err = classify(err, segments)
 	r.session.reached(err)
 	return page, err
 }
 
-func (r *Remote) get(ctx context.Context, place string) (*Page, error) {
+// GetWith is [Remote.Get] with what is to become a session, for log-ins by
+// password. No redirect is followed. The values of the session are kept out of the
+// errors too.
+func (r *Remote) GetWith(ctx context.Context, s *Session, segments ...string) (*Page, error) {
+	page, err := r.get(context.WithValue(ctx, noRedirects{}, true), s, r.URL(segments...))
+	err = classify(err, append(s.secrets(), segments...))
+	r.session.reached(err)
+	return page, err
+}
+
+// noRedirects marks the context of a request whose redirects are its answer.
+type noRedirects struct{}
+
+func (r *Remote) get(ctx context.Context, s *Session, place string) (*Page, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, place, nil)
 	if err != nil {
 		return nil, err
 	}
+	s.dress(req)
 	page, err := r.exchange(req, maxPage)
 	if err == nil && len(page.Body) > maxPage {
 		page.Body = page.Body[:maxPage]
@@ -98,12 +112,7 @@ func (r *Remote) Fetch(ctx context.Context, query url.Values, segments ...string
 		if err != nil {
 			return err
 		}
-		for name, value := range s.Header {
-			req.Header.Set(name, value)
-		}
-		for _, c := range s.Cookies {
-			req.AddCookie(c)
-		}
+		s.dress(req)
 		got, err := r.exchange(req, r.options.maxAnswer)
 		if err != nil {
 			return err
@@ -121,6 +130,16 @@ func (r *Remote) Fetch(ctx context.Context, query url.Values, segments ...string
 		return nil, err
 	}
 	return &page, nil
+}
+
+// dress gives a plain request the session.
+func (s *Session) dress(req *http.Request) {
+	for name, value := range s.Header {
+		req.Header.Set(name, value)
+	}
+	for _, c := range s.Cookies {
+		req.AddCookie(c)
+	}
 }
 
 // maxQuoted is how much of the body of a refusal its error keeps, as that of a

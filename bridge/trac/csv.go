@@ -3,6 +3,7 @@ package trac
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -27,7 +28,7 @@ const fewTickets = 1
 var csvColumns = []string{"id", "summary", "status", "resolution", "priority", "severity", "owner", "component", "description"}
 
 // csvReader is the dialect of a Trac without any plugin, at work for one tracker:
-// it reads tickets as comma-separated values, as an anonymous visitor. It has no
+// it reads tickets as comma-separated values. It has no
 // modified-since, for want of times that can be compared, and no comments, which
 // no CSV has: bugs come without comment ids and comments at every level.
 type csvReader struct {
@@ -59,23 +60,42 @@ func (c *csvReader) Detect(ctx context.Context) (bridge.Detection, error) {
 	case apierror.Is(err, apierror.TrackerBadAnswer):
 		return bridge.Detection{Reason: "A query does not answer with Trac's CSV."}, nil
 	case apierror.Is(err, apierror.TrackerLoginFailed):
-		return bridge.Detection{Reason: CSVName + " was not tried, because it reads as a visitor, and credentials are configured."}, nil
+		return bridge.Detection{Reason: CSVName + " was not tried, because the log-in is refused."}, nil
 	}
 	return bridge.Detection{}, err
 }
 
-// Login takes no credentials: Trac looks at them at {base}/login alone and gives
-// a cookie with an answer that redirects.
-func (c *csvReader) Login(_ context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
-	if credentials.Configured() != (bridge.Secrets{}) {
-		return nil, &bridge.RefusedError{Reason: "A tracker that speaks " + CSVName +
-			" is read as an anonymous visitor: configure no credentials for it, or install the XML-RPC plugin and configure " + NativeName + "."}
+// Login gets a cookie at {base}/login, the one place where Trac looks at a user's
+// name and password (captures 082 and 083), and none for an anonymous visitor.
+func (c *csvReader) Login(ctx context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
+	secrets := credentials.Configured()
+	if secrets == (bridge.Secrets{}) {
+		return &bridge.Session{}, nil
 	}
-	return &bridge.Session{}, nil
+	visitor, err := basic(secrets)
+	if err != nil {
+		return nil, err
+	}
+	page, err := c.remote.GetWith(ctx, visitor, "login")
+	if err != nil {
+		return nil, err
+	}
+	cookie := page.Cookie(authCookie)
+	switch {
+	case cookie != "":
+		return &bridge.Session{Cookies: []*http.Cookie{{Name: authCookie, Value: cookie}}}, nil
+	case page.StatusCode == http.StatusUnauthorized, page.StatusCode == http.StatusForbidden:
+		return nil, &bridge.RefusedError{Reason: fmt.Sprintf("It answered HTTP %d to the user's name and password.", page.StatusCode)}
+	}
+	return nil, badLogin("answered " + page.Status() + " without a " + authCookie + " cookie")
 }
 
-// Expired is never true: a visitor has no session that could be over.
-func (c *csvReader) Expired(error) bool { return false }
+// Expired is true for what Trac answers to visitors where tickets are hidden from
+// them: it says nothing about a cookie that it does not know any more.
+func (c *csvReader) Expired(err error) bool {
+	status := new(xmlrpc.HTTPError)
+	return errors.As(err, &status) && status.StatusCode == http.StatusForbidden
+}
 
 // About tells the time by the Date of the answer to a query, which also shows
 // that queries are answered. No CSV tells a version.

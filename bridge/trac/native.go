@@ -114,19 +114,30 @@ func (n *native) Login(_ context.Context, credentials *bridge.Credentials) (*bri
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
-	case secrets.User == "" && secrets == (bridge.Secrets{}):
+	case secrets == (bridge.Secrets{}):
 		n.anonymous = true
 		return &bridge.Session{}, nil
-	case secrets.User == "":
-		return nil, &bridge.RefusedError{Reason: "Trac knows nothing but a user and a password, and no user is configured."}
-	case strings.Contains(secrets.User, ":"):
-		return nil, &bridge.RefusedError{Reason: "The name of the configured user has a colon, which Basic authorization cannot carry."}
 	case n.denied:
 		n.denied, n.given = false, false
 		n.place.Store(nil) // the next session is tried without a body first
 		return nil, &bridge.RefusedError{Reason: "It answered HTTP 401 to the configured user and password."}
 	}
+	session, err := basic(secrets)
+	if err != nil {
+		return nil, err
+	}
 	n.anonymous, n.given = false, true
+	return session, nil
+}
+
+// basic is a session of a user's name and password.
+func basic(secrets bridge.Secrets) (*bridge.Session, error) {
+	switch {
+	case secrets.User == "":
+		return nil, &bridge.RefusedError{Reason: "Trac knows nothing but a user and a password, and no user is configured."}
+	case strings.Contains(secrets.User, ":"):
+		return nil, &bridge.RefusedError{Reason: "The name of the configured user has a colon, which Basic authorization cannot carry."}
+	}
 	pair := base64.StdEncoding.EncodeToString([]byte(secrets.User + ":" + secrets.Password))
 	return &bridge.Session{Header: map[string]string{"Authorization": "Basic " + pair}}, nil
 }

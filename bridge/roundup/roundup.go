@@ -1,0 +1,177 @@
+// Package roundup speaks to Roundup.
+//
+// Its dialect "roundup" is Roundup's own XML-RPC service at {base}/xmlrpc, with
+// Basic authorization on every call. What it sends and takes was learned from the
+// captures in testdata/roundup, whose README lists the quirks.
+//
+// An issue is a bug, and each of its messages a comment, numbered from 0 in the
+// order in which they were made. The message that was made with the issue is its
+// description as well: it is the first, and older than the issue. Issues that are
+// retired, and those that the gateway's account may not see, are missing.
+//
+// The tracker must be configured under the address at which its users know it:
+// Roundup refuses calls for another host name or port.
+package roundup
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/bridge"
+	"github.com/trackgate/trackgate/xmlrpc"
+)
+
+// Name is the name of the dialect in the configuration.
+const Name = "roundup"
+
+// What Roundup answers under HTTP 200 to a call whose credentials it does not
+// take: 401 to wrong ones, 403 to none and to an account without the permission
+// "Xmlrpc Access". It does so before it looks at the call.
+const (
+	faultInvalidLogin = 401
+	faultForbidden    = 403
+)
+
+// dialect is the dialect at work for one tracker.
+type dialect struct {
+	remote *bridge.Remote
+	rpc    *bridge.Endpoint
+	// account is the name of the gateway's account, nil before the first log-in.
+	account atomic.Pointer[string]
+
+	schemas *kept[schema]
+	clocks  *kept[reading]
+	own     *kept[string]
+	names   *names
+}
+
+var (
+	_ bridge.Constructor    = New
+	_ bridge.Dialect        = (*dialect)(nil)
+	_ bridge.ModifiedReader = (*dialect)(nil)
+	_ bridge.CommentReader  = (*dialect)(nil)
+	_ bridge.CommentWriter  = (*dialect)(nil)
+	_ bridge.Linker         = (*dialect)(nil)
+	_ bridge.StatusLister   = (*dialect)(nil)
+	_ bridge.FiledFinder    = (*dialect)(nil)
+	_ bridge.FaultExplainer = (*dialect)(nil)
+	_ bridge.Proxied        = (*dialect)(nil)
+)
+
+// New makes the dialect for one tracker.
+func New(remote *bridge.Remote) (bridge.Dialect, error) {
+	rpc, err := remote.Endpoint("xmlrpc")
+	if err != nil {
+		return nil, err
+	}
+	return &dialect{
+		remote:  remote,
+		rpc:     rpc,
+		schemas: newKept[schema](schemaTime),
+		clocks:  newKept[reading](clockTime),
+		own:     newKept[string](nameTime),
+		names:   newNames(),
+	}, nil
+}
+
+// Name is "roundup".
+func (d *dialect) Name() string { return Name }
+
+// Detect asks for the schema without credentials. Most trackers refuse that in a
+// way of their own. A GET would tell more, in a page that never ends.
+func (d *dialect) Detect(ctx context.Context) (bridge.Detection, error) {
+	var answer any
+	_, err := d.rpc.CallAlone(ctx, "schema", &answer, nil)
+	fault := new(xmlrpc.Fault)
+	switch {
+	case errors.As(err, &fault):
+		return detectFault(fault), nil
+	case apierror.Is(err, apierror.TrackerBadAnswer):
+		return bridge.Detection{Reason: "xmlrpc does not answer as Roundup does: " + apierror.From(err).FaultString()}, nil
+	case err != nil:
+		return bridge.Detection{}, err
+	}
+	if s, err := readSchema(answer); err == nil && s[issueClass] != nil {
+		return bridge.Detection{Found: true, Reason: "xmlrpc told the schema of a Roundup tracker."}, nil
+	}
+	return bridge.Detection{Reason: "xmlrpc answered a call of schema with something that is no schema of Roundup's."}, nil
+}
+
+// detectFault goes by the texts: of a call without credentials the class of a
+// fault, which looks like a tag, does not come through.
+func detectFault(fault *xmlrpc.Fault) bridge.Detection {
+	switch {
+	case fault.Code == faultForbidden && fault.String == "Forbidden":
+		return bridge.Detection{Found: true, Reason: "xmlrpc refused a visitor with fault 403 under HTTP 200, as Roundup does."}
+	case fault.Code == faultOther && strings.HasSuffix(fault.String, headerMissing):
+		return bridge.Detection{Found: true, Reason: "xmlrpc wants a header X-Requested-With, as Roundup does."}
+	}
+	return bridge.Detection{Reason: fmt.Sprintf("xmlrpc answered a call of schema with fault %d, not as Roundup does.", fault.Code)}
+}
+
+// Login makes what every call carries, and calls nothing: Roundup has no
+// sessions. Whether it takes the credentials, the first call tells.
+func (d *dialect) Login(_ context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
+	secrets := credentials.Configured()
+	session := &bridge.Session{Header: map[string]string{"X-Requested-With": "XMLHttpRequest"}}
+	switch {
+	case secrets.User == "" && (secrets.Password != "" || secrets.Token != "" || secrets.APIKey != ""):
+		return nil, &bridge.RefusedError{Reason: "Roundup is logged in to with user and password: configure these, and no token or key."}
+	case strings.Contains(secrets.User, ":"):
+		return nil, &bridge.RefusedError{Reason: "A user's name with a colon cannot be sent to Roundup."}
+	case secrets.User != "":
+		session.Header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(secrets.User+":"+secrets.Password))
+	}
+	d.account.Store(&secrets.User)
+	return session, nil
+}
+
+// Expired is true where the credentials were not taken. There is no session to
+// renew: the repetition with the same credentials is refused as well, and the
+// back-off begins, which is what a password that was changed needs.
+func (d *dialect) Expired(err error) bool {
+	fault, status := new(xmlrpc.Fault), new(xmlrpc.HTTPError)
+	switch {
+	case errors.As(err, &fault):
+		return fault.Code == faultInvalidLogin || fault.Code == faultForbidden
+	case errors.As(err, &status): // of a proxy before the tracker
+		return status.StatusCode == http.StatusUnauthorized
+	}
+	return false
+}
+
+// About asks for the schema, as a call that every account may make: Roundup does
+// not tell its version over XML-RPC. Its clock is that of the Date header, in
+// whole seconds.
+func (d *dialect) About(ctx context.Context) (bridge.About, error) {
+	if _, err := d.fetchSchema(ctx); err != nil {
+		return bridge.About{}, err
+	}
+	var date time.Time
+	at, err := d.remote.Midway(func() (err error) {
+		date, err = d.askDate(ctx)
+		return err
+	})
+	if err != nil {
+		return bridge.About{}, err
+	}
+	return bridge.About{Versions: map[string]string{}, UTC: date, At: at}, nil
+}
+
+// ProxyRules allow all of Roundup's methods; its own permissions bound what they
+// do. A member "password" in an answer is the hash of one.
+func (d *dialect) ProxyRules() bridge.ProxyRules {
+	return bridge.ProxyRules{
+		Endpoint: d.rpc,
+		Allow:    []string{"schema", "list", "lookup", "display", "create", "set", "filter", "action"},
+		Reads:    []string{"schema", "list", "lookup", "display", "filter"},
+		Hide:     []string{"password"},
+	}
+}
