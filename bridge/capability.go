@@ -110,7 +110,8 @@ type FaultExplainer interface {
 // Proxied is implemented by dialects whose trackers speak XML-RPC, so that the
 // tracker's own methods can be called.
 type Proxied interface {
-	ProxyRules() ProxyRules
+	// ProxyRules may ask the tracker, as once for where its endpoint is.
+	ProxyRules(ctx context.Context) (ProxyRules, error)
 }
 
 // ProxyRules say how the tracker's own methods are called on a caller's behalf.
@@ -131,6 +132,10 @@ type ProxyRules struct {
 	// with which a caller could act as somebody else. A call that has one, or
 	// has one in its place in an inner call of system.multicall, is refused.
 	Credentials []string
+	// Check refuses, with FORBIDDEN, a call whose parameters would change accounts or
+	// credentials. It is asked about every call that the names allow, inner calls
+	// of system.multicall too. Nil: the names tell enough.
+	Check func(method string, params []any) error
 	// Hide are the names of struct members of answers, at any depth, that say
 	// something about the session. They are taken out.
 	Hide []string

@@ -33,7 +33,11 @@ func (b *Bridge) proxied(ctx context.Context, name string) (*spoken, *callRules,
 	if err != nil {
 		return nil, nil, err
 	}
-	return s, rulesOf(&t.config, proxied.ProxyRules()), nil
+	rules, err := proxied.ProxyRules(ctx)
+	if err != nil {
+		return nil, nil, classify(err, nil)
+	}
+	return s, rulesOf(&t.config, rules), nil
 }
 
 // errPassed marks a fault of the tracker that is handed on as it came.

@@ -56,7 +56,7 @@ var _ Proxied = (*proxyDialect)(nil)
 
 func (d *proxyDialect) Name() string { return "stand-in" }
 
-func (d *proxyDialect) ProxyRules() ProxyRules { return d.test.rules }
+func (d *proxyDialect) ProxyRules(context.Context) (ProxyRules, error) { return d.test.rules, nil }
 
 func (d *proxyDialect) Expired(err error) bool {
 	return d.test.expired != nil && d.test.expired(err)

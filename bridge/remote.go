@@ -68,6 +68,11 @@ func (r *Remote) Connections() int {
 	return r.options.connections
 }
 
+// Account is the name of the configured user, which a dialect may need to know
+// without logging in: a session may be one that was kept. It is empty where none
+// is configured.
+func (r *Remote) Account() string { return r.config.Secrets.User }
+
 // Midway asks, and returns the gateway's clock half way between question and
 // answer, to compare a tracker's clock with.
 func (r *Remote) Midway(ask func() error) (time.Time, error) {
@@ -122,8 +127,24 @@ func (e *Endpoint) Send(ctx context.Context, effect Effect, document []byte, res
 // speaks. A fault is returned as it is, another failure as an error of the
 // catalogue; the secrets are kept out of both.
 func (e *Endpoint) CallAlone(ctx context.Context, method string, result any, secrets []string, params ...any) (http.Header, error) {
+	return e.CallWith(ctx, &Session{}, method, result, secrets, params...)
+}
+
+// CallWith is [Endpoint.CallAlone] with what is to become a session, whose values
+// are kept out of the error too. It is for log-ins that need a call to find out
+// whether the credentials are taken.
+func (e *Endpoint) CallWith(ctx context.Context, s *Session, method string, result any, secrets []string, params ...any) (http.Header, error) {
+	secrets = append(s.secrets(), secrets...)
+	document, err := xmlrpc.AppendCall(nil, method, params)
+	if err == nil {
+		document, err = spliceMembers(document, s.Members)
+	}
+	if err != nil {
+		return nil, classify(err, secrets)
+	}
 	var header http.Header
-	err := e.client.With(xmlrpc.WithOnResponse(func(_ int, h http.Header) { header = h.Clone() })).Call(ctx, method, result, params...)
+	options := append(s.options(), xmlrpc.WithOnResponse(func(_ int, h http.Header) { header = h.Clone() }))
+	err = e.client.With(options...).Send(ctx, document, result)
 	e.remote.session.judge(err)
 	known := classify(err, secrets)
 	e.remote.session.reached(known)

@@ -48,9 +48,13 @@ func (r *callRules) check(call *xmlrpc.Call, t text) (*allowedCall, error) {
 		}
 		return r.checkMulticall(call.Params())
 	}
-	var first any
+	if r.Check != nil {
+		return r.checkOne(call.Method, call.Params())
+	}
+	var first []any // the others say nothing, and may be long
 	if call.NumParams() > 0 {
-		if err := call.DecodeParam(0, &first); err != nil {
+		first = make([]any, 1)
+		if err := call.DecodeParam(0, &first[0]); err != nil {
 			return nil, err
 		}
 	}
@@ -62,21 +66,25 @@ func (r *callRules) checkValues(method string, params []any) (*allowedCall, erro
 	if method == multicall {
 		return r.checkMulticall(params)
 	}
-	var first any
-	if len(params) > 0 {
-		first = params[0]
-	}
-	return r.checkOne(method, first)
+	return r.checkOne(method, params)
 }
 
-func (r *callRules) checkOne(method string, first any) (*allowedCall, error) {
+func (r *callRules) checkOne(method string, params []any) (*allowedCall, error) {
 	if err := r.checkMethod(method); err != nil {
 		return nil, err
 	}
 	if !matchesAny(r.Allow, method) {
 		return nil, r.forbidden("Method %s is not among those that are allowed for tracker %s.", quoted(method), r.tracker)
 	}
-	members, _ := first.(map[string]any)
+	if r.Check != nil {
+		if err := r.Check(method, params); err != nil {
+			return nil, err
+		}
+	}
+	var members map[string]any
+	if len(params) > 0 {
+		members, _ = params[0].(map[string]any)
+	}
 	if err := r.checkCredentials(method, members, r.Credentials); err != nil {
 		return nil, err
 	}

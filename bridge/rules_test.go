@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -134,5 +135,37 @@ func TestPatternsOfMethodNames(t *testing.T) {
 		if got := matches(tc.pattern, tc.name); got != tc.want {
 			t.Errorf("%q, %q: %v", tc.pattern, tc.name, got)
 		}
+	}
+}
+
+func TestADialectMayLookAtTheParametersOfACall(t *testing.T) {
+	var seen []string
+	rules := &callRules{ProxyRules: ProxyRules{Allow: []string{"*"}, Check: func(method string, params []any) error {
+		seen = append(seen, method)
+		if len(params) == 2 && params[1] == "password=x" {
+			return apierror.New(apierror.Forbidden).WithDetail("No.")
+		}
+		return nil
+	}}}
+	if _, err := rules.checkValues("set", []any{"issue7", "title=x"}); err != nil {
+		t.Errorf("an ordinary call: %v", err)
+	}
+	if _, err := rules.checkValues("set", []any{"user7", "password=x"}); !apierror.Is(err, apierror.Forbidden) {
+		t.Errorf("a refused one: %v", err)
+	}
+	inner := []any{map[string]any{"methodName": "set", "params": []any{"user7", "password=x"}}}
+	if _, err := rules.checkValues(multicall, []any{inner}); !apierror.Is(err, apierror.Forbidden) {
+		t.Errorf("a refused one in a multicall: %v", err)
+	}
+	call, err := xmlrpc.ParseCall([]byte("<methodCall><methodName>set</methodName><params><param><value>user7</value></param>" +
+		"<param><value>password=x</value></param></params></methodCall>"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rules.check(call, text{}); !apierror.Is(err, apierror.Forbidden) {
+		t.Errorf("a refused one as it came: %v", err)
+	}
+	if len(seen) != 4 {
+		t.Errorf("asked about %q", seen)
 	}
 }

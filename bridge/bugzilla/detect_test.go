@@ -108,7 +108,10 @@ func TestTheDialectsHaveAllCapabilities(t *testing.T) {
 
 func TestWhatLogsInIsRefusedByTheProxy(t *testing.T) {
 	for _, constructor := range []bridge.Constructor{bugzilla.NewLaunchpad, bugzilla.NewNative} {
-		rules := dialectAt(t, constructor, "http://127.0.0.1:1").(bridge.Proxied).ProxyRules()
+		rules, err := dialectAt(t, constructor, "http://127.0.0.1:1").(bridge.Proxied).ProxyRules(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, method := range []string{"User.login", "User.logout", "User.create"} {
 			if !slices.Contains(rules.Refuse, method) {
 				t.Errorf("%s is not refused", method)

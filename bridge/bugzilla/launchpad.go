@@ -103,12 +103,12 @@ func (l *launchpad) askBugs(ctx context.Context, ids []any, _ []string) ([]map[s
 }
 
 // ProxyRules are those of Bugzilla's own methods and of the plugin's.
-func (l *launchpad) ProxyRules() bridge.ProxyRules {
+func (l *launchpad) ProxyRules(context.Context) (bridge.ProxyRules, error) {
 	rules := l.proxyRules()
 	rules.Allow = append(rules.Allow, "Launchpad.*")
 	rules.Reads = append(rules.Reads, "Launchpad.plugin_version", "Launchpad.time", getBugs, commentsOfPlugin)
 	rules.Refuse = append(rules.Refuse, "Launchpad.login", "Launchpad.logout")
-	return rules
+	return rules, nil
 }
 
 // ModifiedBugs asks for those of the bugs that changed. What the plugin does not list

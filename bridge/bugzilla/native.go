@@ -108,7 +108,9 @@ func (n *native) askBugs(ctx context.Context, ids []any, fields []string) ([]map
 }
 
 // ProxyRules are those of Bugzilla's own methods.
-func (n *native) ProxyRules() bridge.ProxyRules { return n.proxyRules() }
+func (n *native) ProxyRules(context.Context) (bridge.ProxyRules, error) {
+	return n.proxyRules(), nil
+}
 
 // maxListed bounds the bugs that "modified since" without ids lists, and pageSize
 // those of one question: a Bugzilla cuts off what is above a limit of its own, 10,000

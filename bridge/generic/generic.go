@@ -137,11 +137,11 @@ func (d *dialect) About(ctx context.Context) (bridge.About, error) {
 // operator who wants less lists what is allowed. Refused are the usual names of
 // what logs in and out, or ends a server. No method but those of introspection is
 // known to change nothing, so that no other is ever repeated.
-func (d *dialect) ProxyRules() bridge.ProxyRules {
+func (d *dialect) ProxyRules(context.Context) (bridge.ProxyRules, error) {
 	return bridge.ProxyRules{
 		Endpoint: d.rpc,
 		Allow:    []string{"*"},
 		Reads:    []string{introspection, "system.methodHelp", "system.methodSignature", "system.getCapabilities"},
 		Refuse:   []string{"login", "logout", "*.login", "*.logout", "system.shutdown"},
-	}
+	}, nil
 }

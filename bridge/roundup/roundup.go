@@ -165,13 +165,46 @@ func (d *dialect) About(ctx context.Context) (bridge.About, error) {
 	return bridge.About{Versions: map[string]string{}, UTC: date, At: at}, nil
 }
 
-// ProxyRules allow all of Roundup's methods; its own permissions bound what they
-// do. A member "password" in an answer is the hash of one.
-func (d *dialect) ProxyRules() bridge.ProxyRules {
+// ProxyRules allow all of Roundup's methods, but for what changes accounts: the
+// gateway's own may change its password. Otherwise the account's permissions bound
+// what they do. A member "password" in an answer is the hash of one.
+func (d *dialect) ProxyRules(context.Context) (bridge.ProxyRules, error) {
 	return bridge.ProxyRules{
 		Endpoint: d.rpc,
 		Allow:    []string{"schema", "list", "lookup", "display", "create", "set", "filter", "action"},
 		Reads:    []string{"schema", "list", "lookup", "display", "filter"},
+		Check:    keepAccounts,
 		Hide:     []string{"password"},
+	}, nil
+}
+
+// keepAccounts refuses what changes accounts: create of the class, and set and
+// action of one of its items.
+func keepAccounts(method string, params []any) error {
+	item := -1 // of the parameters
+	switch method {
+	case "create", "set":
+		item = 0
+	case "action":
+		item = 1
 	}
+	if item < 0 {
+		return nil
+	}
+	for _, param := range params[min(item, len(params)):] {
+		name, ok := param.(string)
+		if !ok { // Roundup takes nothing else there, and bytes only in some versions
+			if _, bytes := param.([]byte); !bytes {
+				continue
+			}
+			name = string(param.([]byte))
+		}
+		if strings.HasPrefix(strings.ToLower(strings.TrimSpace(name)), userClass) && !strings.Contains(name, "=") {
+			return apierror.New(apierror.Forbidden).WithDetail("What changes accounts of the tracker is not for its callers.")
+		}
+		if item == 0 {
+			break // what follows are properties
+		}
+	}
+	return nil
 }

@@ -123,3 +123,27 @@ func FuzzIDs(f *testing.F) {
 		}
 	})
 }
+
+func TestNobodyChangesAccountsThroughTheGateway(t *testing.T) {
+	for _, tc := range []struct {
+		method  string
+		params  []any
+		refused bool
+	}{
+		{"set", []any{"user7", "password=x"}, true},
+		{"set", []any{" User7", "password=x"}, true},
+		{"set", []any{[]byte("user7"), "password=x"}, true},
+		{"create", []any{"user", "username=x"}, true},
+		{"action", []any{"retire", "user7"}, true},
+		{"action", []any{"retire", "issue1", "user7"}, true},
+		{"set", []any{"issue7", "assignedto=user7"}, false},
+		{"create", []any{"issue", "title=user interface"}, false},
+		{"display", []any{"user7", "username"}, false},
+		{"set", nil, false},
+		{"action", []any{"retire"}, false},
+	} {
+		if err := keepAccounts(tc.method, tc.params); (err != nil) != tc.refused {
+			t.Errorf("%s %v: %v", tc.method, tc.params, err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
@@ -33,6 +34,8 @@ var csvColumns = []string{"id", "summary", "status", "resolution", "priority", "
 // no CSV has: bugs come without comment ids and comments at every level.
 type csvReader struct {
 	remote *bridge.Remote
+	// member is set while the session is not a visitor's.
+	member atomic.Bool
 }
 
 var (
@@ -69,7 +72,8 @@ func (c *csvReader) Detect(ctx context.Context) (bridge.Detection, error) {
 // name and password (captures 082 and 083), and none for an anonymous visitor.
 func (c *csvReader) Login(ctx context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
 	secrets := credentials.Configured()
-	if secrets == (bridge.Secrets{}) {
+	c.member.Store(secrets != (bridge.Secrets{}))
+	if !c.member.Load() {
 		return &bridge.Session{}, nil
 	}
 	visitor, err := basic(secrets)
@@ -94,7 +98,7 @@ func (c *csvReader) Login(ctx context.Context, credentials *bridge.Credentials) 
 // them: it says nothing about a cookie that it does not know any more.
 func (c *csvReader) Expired(err error) bool {
 	status := new(xmlrpc.HTTPError)
-	return errors.As(err, &status) && status.StatusCode == http.StatusForbidden
+	return c.member.Load() && errors.As(err, &status) && status.StatusCode == http.StatusForbidden
 }
 
 // About tells the time by the Date of the answer to a query, which also shows

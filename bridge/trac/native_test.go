@@ -89,8 +89,6 @@ func TestCredentialsThatTracHasNoUseForAreRefused(t *testing.T) {
 		b := openAs(t, bridge.Config{URL: newNativeReplayer(t).url(), Dialect: trac.NativeName, Secrets: secrets})
 		wantFault(t, b.Retry(t.Context(), "lp"), apierror.TrackerLoginFailed, "")
 	}
-	b := openAs(t, bridge.Config{URL: newReplayer(t).url(), Dialect: trac.CSVName, Secrets: alice})
-	wantFault(t, b.Retry(t.Context(), "lp"), apierror.TrackerLoginFailed, "anonymous visitor")
 }
 
 // What tracd makes of the unread body of a call that it refuses comes as a second
