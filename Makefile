@@ -12,7 +12,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Install what the tests need (redis-server, python3, curl, gcc), or name what is missing
+setup: ## Install what the tests need (redis-server, compilers, XML-RPC clients), or name what is missing
 	@.ci/setup
 
 .PHONY: build
@@ -27,7 +27,6 @@ test: setup ## Pass all tests: unit, race, real Redis, real clients
 .PHONY: lint
 lint: ## Check the code with golangci-lint
 	$(TOOL) golangci-lint run ./...
-
 
 .PHONY: bench
 bench: setup ## Measure minting and handshakes on both stores beside a bare handler
