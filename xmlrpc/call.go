@@ -8,7 +8,7 @@ type Call struct {
 	// Features are the extensions that the caller has used, and so understands.
 	Features Features
 
-	tape   *tape
+	tape   tape
 	params []uint32
 }
 
@@ -17,7 +17,11 @@ type Call struct {
 // document breaks further on; errors are of type *[DecodeError]. The Call keeps
 // nothing of doc.
 func ParseCall(doc []byte, opts ...DecodeOption) (*Call, error) {
-	p, err := newParser(doc, newDecodeOptions(opts))
+	return parseCall(doc, newDecodeOptions(opts))
+}
+
+func parseCall(doc []byte, o decodeOptions) (*Call, error) {
+	p, err := newParser(doc, o)
 	if err != nil {
 		return nil, err
 	}

@@ -99,6 +99,9 @@ func contradiction() *DecodeError {
 // which the three zero bytes beside a < show as well, is returned as unknown with
 // a mark, in whichever order of its bytes (XML 1.0, appendix F.1).
 func markOf(doc []byte) (charset, int) {
+	if len(doc) > 1 && doc[0] == '<' && doc[1] != 0 {
+		return charsetUnknown, 0
+	}
 	has := func(prefix ...byte) bool { return bytes.HasPrefix(doc, prefix) }
 	switch {
 	case has(0xEF, 0xBB, 0xBF):
@@ -122,7 +125,7 @@ func markOf(doc []byte) (charset, int) {
 // where there is none. A declaration that is malformed otherwise is left to
 // the scanner.
 func declaredIn(doc []byte) (charset, *DecodeError) {
-	if !bytes.HasPrefix(doc, []byte("<?xml")) || len(doc) == 5 || classes[doc[5]]&classSpace == 0 {
+	if quickDeclaration(doc) > 0 || !bytes.HasPrefix(doc, []byte("<?xml")) || len(doc) == 5 || classes[doc[5]]&classSpace == 0 {
 		return charsetUTF8, nil
 	}
 	end := bytes.IndexByte(doc, '>')

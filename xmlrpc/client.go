@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -237,12 +238,31 @@ func (c *Client) Send(ctx context.Context, doc []byte, result any) error {
 	if c.onResponse != nil {
 		c.onResponse(resp.StatusCode, resp.Header)
 	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+	switch {
+	case resp.StatusCode < 200 || resp.StatusCode > 299:
 		// The status is known: a body that does not come is not waited for.
 		timer := time.AfterFunc(failureTime, giveUp)
 		defer timer.Stop()
+	case isHTML(resp.Header.Get("Content-Type")):
+		// Either XML-RPC by a script that does not say so, which keeps coming, or a
+		// page: those of Roundup under HTTP 200 have no end.
+		timer := time.AfterFunc(failureTime, giveUp)
+		defer timer.Stop()
+		resp.Body = &flowing{ReadCloser: resp.Body, timer: timer}
 	}
 	return c.readAnswer(ctx, resp, result)
+}
+
+// flowing is a body that may take any time as long as it comes.
+type flowing struct {
+	io.ReadCloser
+	timer *time.Timer
+}
+
+func (f *flowing) Read(p []byte) (int, error) {
+	n, err := f.ReadCloser.Read(p)
+	f.timer.Reset(failureTime)
+	return n, err
 }
 
 func basicAuth(user, password string) string {

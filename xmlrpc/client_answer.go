@@ -133,6 +133,12 @@ func head(body []byte) []byte {
 	return append([]byte(nil), body[:min(len(body), maxErrorBody)]...)
 }
 
+// isHTML tells whether an answer says that it is a page.
+func isHTML(contentType string) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "text/html")
+}
+
 func isXML(contentType string) bool {
 	media, _, _ := strings.Cut(contentType, ";")
 	media = strings.ToLower(strings.TrimSpace(media))

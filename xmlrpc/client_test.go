@@ -240,6 +240,52 @@ func TestAFailureWhoseBodyStallsIsReportedWithoutWaitingForItsEnd(t *testing.T) 
 	}
 }
 
+func TestAPageWithoutEndUnderASuccessIsNotWaitedFor(t *testing.T) {
+	for _, tc := range []struct {
+		body io.Reader
+		took time.Duration
+		fine bool
+	}{
+		{strings.NewReader("<p>no XML-RPC here"), time.Second, false},
+		{&dripping{[]byte(pongDocument)}, time.Duration(len(pongDocument)) * 500 * time.Millisecond, true}, // a script's that forgot to say what it is
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+				body := tc.body
+				if !tc.fine {
+					body = io.MultiReader(body, stalled{r.Context()})
+				}
+				return &http.Response{
+					StatusCode: 200, Request: r, ContentLength: -1, Header: http.Header{"Content-Type": {"Text/HTML; charset=utf-8"}}, Body: io.NopCloser(body),
+				}, nil
+			})
+			client := newClient(t, "http://127.0.0.1/", xmlrpc.WithHTTPClient(&http.Client{Transport: transport}), xmlrpc.WithTimeLimit(0))
+			begun := time.Now()
+			err := client.Call(t.Context(), "m", nil)
+			var answer *xmlrpc.AnswerError
+			if tc.fine != (err == nil) || !tc.fine && (!errors.As(err, &answer) || !strings.Contains(string(answer.Body), "no XML-RPC here")) {
+				t.Errorf("got error %v", err)
+			}
+			if took := time.Since(begun); took != tc.took {
+				t.Errorf("the call took %v, want %v", took, tc.took)
+			}
+		})
+	}
+}
+
+// dripping is a body that comes slowly.
+type dripping struct{ rest []byte }
+
+func (d *dripping) Read(p []byte) (int, error) {
+	if len(d.rest) == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(500 * time.Millisecond)
+	n := copy(p[:1], d.rest)
+	d.rest = d.rest[n:]
+	return n, nil
+}
+
 // stalled is a body that sends nothing more until the call is given up.
 type stalled struct{ ctx context.Context }
 

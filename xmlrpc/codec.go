@@ -25,6 +25,15 @@ const (
 // and never written to.
 var dispatchHeader = http.Header{"Content-Type": {dispatchContentType}}
 
+// contentType is the first Content-Type of a request, or "". Names in its header
+// are in canonical form, so that none has to be made for looking it up.
+func contentType(r *http.Request) string {
+	if values := r.Header["Content-Type"]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
 func newDispatch() *rpc.Server {
 	s := rpc.NewServer()
 	s.RegisterCodec(codec{}, dispatchContentType)
@@ -35,22 +44,24 @@ func newDispatch() *rpc.Server {
 	return s
 }
 
-// The arguments and the reply of the service's method. gorilla/rpc demands
-// exported or unnamed types; these are unnamed.
-type (
-	serviceArgs  = struct{ x *exchange }
-	serviceReply = struct{}
-)
+// nothing is what gorilla/rpc makes anew for each call, as arguments and as reply:
+// it costs nothing, and the exchange holds what there is. gorilla/rpc demands
+// exported or unnamed types; this one is unnamed.
+type nothing = struct{}
 
 // service is what gorilla/rpc calls.
 type service struct{}
 
 // Call runs the call of the exchange. It never fails: the exchange has the answer,
 // a fault or not.
-func (service) Call(_ *http.Request, args *serviceArgs, _ *serviceReply) error {
-	args.x.run()
+func (service) Call(r *http.Request, _, _ *nothing) error {
+	exchangeOf(r).run()
 	return nil
 }
+
+// exchangeOf returns the exchange of a request: only serveCall hands requests to
+// gorilla/rpc, and puts the exchange in the place of the body.
+func exchangeOf(r *http.Request) *exchange { return r.Body.(*exchange) }
 
 // codec finds the exchange that the handler has put into the request.
 type codec struct{}
@@ -60,8 +71,7 @@ var _ rpc.Codec = codec{}
 // NewRequest may be called more than once for one request (commits of gorilla/rpc
 // after v1.2.0 do so), and has the same answer each time.
 func (codec) NewRequest(r *http.Request) rpc.CodecRequest {
-	// Only serveCall hands requests to this server, and puts the exchange there.
-	return r.Body.(*exchange)
+	return exchangeOf(r)
 }
 
 // exchange is one HTTP request with a call, and its answer. It also stands in for
@@ -95,11 +105,9 @@ func (x *exchange) Close() error { return nil }
 // Method parses the document and returns the one name that gorilla/rpc knows.
 func (x *exchange) Method() (string, error) {
 	if x.call == nil && x.err == nil {
-		opts := x.decodeOptions
-		if charset := mediaCharset(x.r.Header.Get("Content-Type")); charset != "" {
-			opts = append(slices.Clip(opts), WithCharset(charset))
-		}
-		x.call, x.err = ParseCall(*x.in, opts...)
+		options := x.decodeOptions
+		options.charset = mediaCharset(contentType(x.r))
+		x.call, x.err = parseCall(*x.in, options)
 	}
 	if x.err != nil {
 		return "", x.err
@@ -107,15 +115,8 @@ func (x *exchange) Method() (string, error) {
 	return dispatchMethod, nil
 }
 
-// ReadRequest hands the exchange to the service.
-func (x *exchange) ReadRequest(args any) error {
-	a, ok := args.(*serviceArgs)
-	if !ok {
-		return fmt.Errorf("xmlrpc: the service takes %T", args)
-	}
-	a.x = x
-	return nil
-}
+// ReadRequest does nothing: the service finds the exchange in the request.
+func (x *exchange) ReadRequest(any) error { return nil }
 
 // WriteResponse sends what run has made.
 func (x *exchange) WriteResponse(http.ResponseWriter, any) { x.send() }

@@ -222,11 +222,11 @@ func (d *DateTime) UnmarshalText(text []byte) error {
 
 func (d DateTime) appendWire(b []byte) []byte { return d.utc().appendClock(b, false) }
 
-// writable tells whether the year has the four digits of the layout.
-func (d DateTime) writable() bool {
-	s := d.utc().seconds
-	return s >= daysBefore(0, 1, 1)*86400 && s < daysBefore(10000, 1, 1)*86400
-}
+// The seconds between which the year has the four digits of the layout, in UTC.
+var (
+	firstWritable = daysBefore(0, 1, 1) * 86400
+	endWritable   = daysBefore(10000, 1, 1) * 86400
+)
 
 func (d DateTime) appendClock(b []byte, dashes bool) []byte {
 	days := d.seconds / 86400
@@ -236,19 +236,28 @@ func (d DateTime) appendClock(b []byte, dashes bool) []byte {
 		rest += 86400
 	}
 	year, month, day := civil(days)
-	b = append2(append2(b, year/100), year%100)
+	// Filled in place: an append for each part costs more than finding the parts.
+	var c [len("0001-01-01T00:00:00")]byte
+	put2(c[0:], year/100)
+	put2(c[2:], year%100)
+	n := 8
 	if dashes {
-		b = append(b, '-')
+		c[4], c[7] = '-', '-'
+		put2(c[5:], month)
+		put2(c[8:], day)
+		n = 10
+	} else {
+		put2(c[4:], month)
+		put2(c[6:], day)
 	}
-	b = append2(b, month)
-	if dashes {
-		b = append(b, '-')
-	}
-	b = append(append2(b, day), 'T')
-	b = append(append2(b, rest/3600), ':')
-	b = append(append2(b, rest/60%60), ':')
-	return append2(b, rest%60)
+	c[n], c[n+3], c[n+6] = 'T', ':', ':'
+	put2(c[n+1:], rest/3600)
+	put2(c[n+4:], rest/60%60)
+	put2(c[n+7:], rest%60)
+	return append(b, c[:n+9]...)
 }
+
+func put2(b []byte, n int) { b[0], b[1] = byte('0'+n/10), byte('0'+n%10) }
 
 func append2(b []byte, n int) []byte { return append(b, byte('0'+n/10), byte('0'+n%10)) }
 

@@ -82,8 +82,8 @@ type encoder struct {
 	// refused is set by text that the policy for forbidden characters refuses.
 	refused bool
 	pairs   []pair
-	// shapes holds, for each depth, the names of the last map written there.
-	shapes [][]string
+	// shapes holds, for each depth, that of the last map written there.
+	shapes []shape
 	kept   []byte
 	// out takes the buffer whenever it is full, if there is an out.
 	out io.Writer
@@ -114,8 +114,11 @@ func (e *encoder) end() {
 }
 
 // keepMembers is how many members of one map, or of maps inside each other, an
-// encoder keeps room for.
-const keepMembers = 1024
+// encoder keeps room for, and keepHeads for how many bytes of their heads.
+const (
+	keepMembers = 1024
+	keepHeads   = 64 << 10
+)
 
 // forget lets go of the values and of their names, which are mostly parts of a
 // whole document. Slices are cleared to their capacity: what was written before
@@ -125,12 +128,11 @@ func (e *encoder) forget() {
 		e.pairs = nil
 	}
 	clear(e.pairs[:cap(e.pairs)])
-	for i, shape := range e.shapes {
-		if cap(shape) > keepMembers {
-			shape = nil
+	for i := range e.shapes {
+		s := &e.shapes[i]
+		if s.forget(); cap(s.names) > keepMembers || cap(s.heads) > keepHeads {
+			*s = shape{}
 		}
-		clear(shape[:cap(shape)])
-		e.shapes[i] = shape[:0]
 	}
 }
 

@@ -289,8 +289,9 @@ func TestAnEncoderForgetsWhatItWrote(t *testing.T) {
 			}
 		}
 		for _, shape := range e.shapes {
-			if i := slices.IndexFunc(shape[:cap(shape)], func(s string) bool { return s != "" }); i >= 0 {
-				t.Errorf("%s: the name %.10q is kept", about, shape[:cap(shape)][i])
+			names := shape.names[:cap(shape.names)]
+			if i := slices.IndexFunc(names, func(s string) bool { return s != "" }); i >= 0 {
+				t.Errorf("%s: the name %.10q is kept", about, names[i])
 			}
 		}
 	}

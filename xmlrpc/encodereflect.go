@@ -70,6 +70,11 @@ func encoderOf(p *plan) encodeFunc {
 				return appendBase64(b, v.Bytes()), nil
 			}
 		}
+		if typ == typeInts {
+			return func(e *encoder, b []byte, v reflect.Value) ([]byte, error) {
+				return e.ints(b, *addressOf[[]int](v))
+			}
+		}
 		return p.encodeSequence
 	case reflect.Map:
 		if k := typ.Key(); k.Kind() == reflect.String || k.Implements(typeTextMarshaler) {

@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -41,6 +40,8 @@ func (e *encoder) value(b []byte, v any) ([]byte, error) {
 		return e.list(b, v)
 	case map[string]any:
 		return e.object(b, v)
+	case []int:
+		return e.ints(b, v)
 	case multicallFault:
 		return e.fault(b, v.code, v.text), nil
 	}
@@ -144,11 +145,12 @@ func appendDouble(b []byte, f float64, bits int) ([]byte, error) {
 }
 
 func appendDateTime(b []byte, d DateTime) ([]byte, error) {
-	if !d.writable() {
+	d = d.utc()
+	if d.seconds < firstWritable || d.seconds >= endWritable {
 		return b, &EncodeError{reason: "the year has more than four digits"}
 	}
 	b = append(b, "<value><dateTime.iso8601>"...)
-	b = d.appendWire(b)
+	b = d.appendClock(b, false)
 	return append(b, "</dateTime.iso8601></value>"...), nil
 }
 
@@ -185,103 +187,19 @@ func (e *encoder) list(b []byte, list []any) ([]byte, error) {
 	return append(b, "</data></array></value>"...), nil
 }
 
-// object writes a map with its names sorted, so that the same map is always the
-// same document.
-func (e *encoder) object(b []byte, m map[string]any) ([]byte, error) {
+// ints writes the commonest list of numbers without reflection, which costs
+// more than the numbers themselves.
+func (e *encoder) ints(b []byte, list []int) ([]byte, error) {
 	err := e.enter()
 	if err != nil {
 		return b, err
 	}
-	b = append(b, "<value><struct>"...)
-	first := len(e.pairs)
-	e.collect(m)
-	own := e.pairs[first:]
-	for i := range own {
-		if b, err = e.member(b, own[i].name, own[i].value); err != nil {
-			break
+	b = append(b, "<value><array><data>"...)
+	for _, n := range list {
+		if b, err = e.flush(e.integer(b, int64(n)), streamBuffer); err != nil {
+			return b, err
 		}
 	}
-	e.pairs = e.pairs[:first]
 	e.depth--
-	return append(b, "</struct></value>"...), err
-}
-
-// collect puts the members of a map behind pairs, sorted. Maps in a list mostly
-// have the same names: those of the last map at this depth are tried first, which
-// spares going through the map in its own order and sorting.
-func (e *encoder) collect(m map[string]any) {
-	first := len(e.pairs)
-	for len(e.shapes) <= e.depth {
-		e.shapes = append(e.shapes, nil)
-	}
-	shape := e.shapes[e.depth]
-	if len(shape) == len(m) {
-		for _, name := range shape {
-			v, ok := m[name]
-			if !ok {
-				break
-			}
-			e.pairs = append(e.pairs, pair{name, v})
-		}
-		if len(e.pairs)-first == len(m) {
-			return
-		}
-		e.pairs = e.pairs[:first]
-	}
-	for name, v := range m {
-		e.pairs = append(e.pairs, pair{name, v})
-	}
-	own := e.pairs[first:]
-	sortPairs(own)
-	shape = shape[:0]
-	for i := range own {
-		shape = append(shape, own[i].name)
-	}
-	e.shapes[e.depth] = shape
-}
-
-// sortPairs sorts by name. Structs are small: up to some size the simplest way
-// is the fastest.
-func sortPairs(pairs []pair) {
-	if len(pairs) > 24 {
-		slices.SortFunc(pairs, func(a, b pair) int { return strings.Compare(a.name, b.name) })
-		return
-	}
-	for i := 1; i < len(pairs); i++ {
-		p := pairs[i]
-		k := i
-		for ; k > 0 && p.name < pairs[k-1].name; k-- {
-			pairs[k] = pairs[k-1]
-		}
-		pairs[k] = p
-	}
-}
-
-func (e *encoder) member(b []byte, name string, v any) ([]byte, error) {
-	start := len(b)
-	b, err := e.memberHead(b, name)
-	if err == nil {
-		b, err = e.value(b, v)
-	}
-	if err != nil {
-		return b, encodeErrorAt(err, quoteName(name))
-	}
-	return e.endMember(b, start)
-}
-
-// memberHead writes what stands before a member's value.
-func (e *encoder) memberHead(b []byte, name string) ([]byte, error) {
-	b = append(b, "<member><name>"...)
-	b = e.text(b, name)
-	return e.checked(append(b, "</name>"...))
-}
-
-// endMember ends a member, or takes it back if its value has nothing to write:
-// then nothing has been written or flushed behind start but its head.
-func (e *encoder) endMember(b []byte, start int) ([]byte, error) {
-	if e.absent {
-		e.absent = false
-		return b[:start], nil
-	}
-	return e.flush(append(b, "</member>"...), streamBuffer)
+	return append(b, "</data></array></value>"...), nil
 }

@@ -105,7 +105,7 @@ type handler struct {
 	after          func(ctx context.Context, info *CallInfo, err error, took time.Duration)
 	dispatch       *rpc.Server
 	page           []byte
-	decodeOptions  []DecodeOption
+	decodeOptions  decodeOptions
 	encodeOptions  []EncodeOption
 }
 
@@ -137,7 +137,7 @@ func NewHandler(r *Registry, opts ...HandlerOption) http.Handler {
 		opt(h)
 	}
 	h.limits = h.limits.withDefaults()
-	h.decodeOptions = []DecodeOption{WithLimits(h.limits)}
+	h.decodeOptions = decodeOptions{limits: h.limits}
 	h.encodeOptions = slices.Concat(
 		[]EncodeOption{WithDepth(max(h.limits.Depth, DefaultDepth) + answerLevels)}, h.encodeOptions, []EncodeOption{WithFeatures(Features{})})
 	for name, m := range r.methods {
@@ -176,7 +176,7 @@ func (h *handler) serveCall(w http.ResponseWriter, r *http.Request) {
 	// gorilla/rpc looks for a codec by the Content-Type and hands the request to
 	// it, with the exchange for a body. For other types than its one it gets a copy.
 	dispatched := r
-	if r.Header.Get("Content-Type") != dispatchContentType {
+	if contentType(r) != dispatchContentType {
 		dispatched = new(http.Request)
 		*dispatched = *r
 		dispatched.Header = dispatchHeader

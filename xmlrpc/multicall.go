@@ -60,7 +60,7 @@ func (x *exchange) runMulticall(ctx context.Context) {
 // multicallItems returns where the items of the one parameter begin, none with
 // an error.
 func (x *exchange) multicallItems() ([]uint32, error) {
-	params, t := x.call.params, x.call.tape
+	params, t := x.call.params, &x.call.tape
 	if len(params) != 1 {
 		return nil, x.methods[multicallName].wrongNumber(len(params))
 	}
@@ -109,7 +109,7 @@ func (x *exchange) runInner(ctx context.Context, item uint32) any {
 
 // innerCall reads one {methodName, params}.
 func (x *exchange) innerCall(item uint32) (*Call, error) {
-	t := x.call.tape
+	t := &x.call.tape
 	if t.nodes[item].kind != kindStruct {
 		return nil, &Fault{Code: CodeInvalidRequest, String: "this call of the multicall is no struct"}
 	}
@@ -121,7 +121,7 @@ func (x *exchange) innerCall(item uint32) (*Call, error) {
 	if !ok || t.nodes[params].kind != kindArray {
 		return nil, &Fault{Code: CodeInvalidRequest, String: "this call of the multicall has no array params"}
 	}
-	return &Call{Method: t.str(&t.nodes[name]), Features: x.call.Features, tape: t, params: t.elements(params)}, nil
+	return &Call{Method: t.str(&t.nodes[name]), Features: x.call.Features, tape: *t, params: t.elements(params)}, nil
 }
 
 func inPlace(f *Fault) multicallFault { return multicallFault{code: f.Code, text: f.String} }

@@ -72,8 +72,8 @@ func (p *parser) verdict() *DecodeError {
 }
 
 // tape takes the result out of the parser, which can then be released.
-func (p *parser) tape() *tape {
-	return &tape{nodes: slices.Clone(p.nodes), text: string(p.arena)}
+func (p *parser) tape() tape {
+	return tape{nodes: slices.Clone(p.nodes), text: string(p.arena)}
 }
 
 // between reads what stands between two tags, where only white space may stand.

@@ -73,6 +73,7 @@ var (
 	typeTime            = reflect.TypeFor[time.Time]()
 	typeDateTime        = reflect.TypeFor[DateTime]()
 	typeBigInt          = reflect.TypeFor[big.Int]()
+	typeInts            = reflect.TypeFor[[]int]()
 	typeAnyList         = reflect.TypeFor[[]any]()
 	typeAnyMap          = reflect.TypeFor[map[string]any]()
 	typeMarshaler       = reflect.TypeFor[Marshaler]()

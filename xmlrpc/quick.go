@@ -96,3 +96,25 @@ func (p *parser) quickTag(name string) (span, bool) {
 	p.pos = end + 1
 	return span{uint32(from), uint32(end)}, true
 }
+
+// quickDeclarations are the XML declarations that nearly all recorded clients
+// write. All mean UTF-8.
+var quickDeclarations = [...]string{
+	`<?xml version="1.0"?>`,
+	`<?xml version='1.0'?>`,
+	`<?xml version="1.0" encoding="UTF-8"?>`,
+	`<?xml version='1.0' encoding='UTF-8'?>`,
+	`<?xml version="1.0" encoding="utf-8"?>`,
+	`<?xml version='1.0' encoding='utf-8'?>`,
+}
+
+// quickDeclaration returns the length of the declaration with which doc begins if
+// it is one of quickDeclarations, else 0.
+func quickDeclaration(doc []byte) int {
+	for _, d := range quickDeclarations {
+		if len(doc) >= len(d) && string(doc[:len(d)]) == d {
+			return len(d)
+		}
+	}
+	return 0
+}

@@ -156,7 +156,7 @@ func (s *scanner) endTag(name span) bool {
 
 // prolog reads up to the root element.
 func (s *scanner) prolog() bool {
-	if s.follows(0, "<?xml") && classes[s.at(5)]&classSpace != 0 {
+	if s.pos = quickDeclaration(s.doc); s.pos == 0 && s.follows(0, "<?xml") && classes[s.at(5)]&classSpace != 0 {
 		if !s.declaration() {
 			return false
 		}

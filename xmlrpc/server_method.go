@@ -18,6 +18,7 @@ var (
 type registeredMethod struct {
 	name, help string
 	fn         reflect.Value
+	direct     directCall // calls fn without reflection, or nil
 	wantsCtx   bool
 	variadic   bool
 	params     []parameter // without the context
@@ -43,7 +44,7 @@ func newMethod(name string, fn any, help string, names []string) (*registeredMet
 	if t.NumOut() != 2 || t.Out(1) != errorType || t.Out(0) == errorType {
 		return nil, fmt.Errorf("xmlrpc: the method %q cannot be registered: %v does not return a result and an error", name, t)
 	}
-	m := &registeredMethod{name: name, help: help, fn: v, variadic: t.IsVariadic(), result: typeName(t.Out(0))}
+	m := &registeredMethod{name: name, help: help, fn: v, direct: directly(fn), variadic: t.IsVariadic(), result: typeName(t.Out(0))}
 	first := 0
 	if t.NumIn() > 0 && t.In(0) == contextType {
 		m.wantsCtx, first = true, 1
@@ -82,6 +83,15 @@ func (m *registeredMethod) invoke(ctx context.Context, call *Call) (any, error) 
 	if n < m.required || (n > len(m.params) && !m.variadic) {
 		return nil, m.wrongNumber(n)
 	}
+	if m.direct != nil {
+		return m.direct(ctx, m, call)
+	}
+	return m.reflected(ctx, call)
+}
+
+// reflected is invoke for functions of any type.
+func (m *registeredMethod) reflected(ctx context.Context, call *Call) (any, error) {
+	n := call.NumParams()
 	args := make([]reflect.Value, 0, len(m.params)+1)
 	if m.wantsCtx {
 		// A Value of the interface's own type spares reflect the conversion.
@@ -94,7 +104,7 @@ func (m *registeredMethod) invoke(ctx context.Context, call *Call) (any, error) 
 	for i := range fixed {
 		arg := reflect.New(m.params[i].declared)
 		if i < n {
-			if err := m.decode(call, i, arg); err != nil {
+			if err := m.decode(call, i, arg.Interface()); err != nil {
 				return nil, err
 			}
 		}
@@ -131,7 +141,7 @@ func (m *registeredMethod) decodeRest(call *Call, from int) (reflect.Value, erro
 	rest := reflect.MakeSlice(slice, 0, 1)
 	for i := from; i < n; i++ {
 		value := reflect.New(slice.Elem())
-		if err := m.decode(call, i, value); err != nil {
+		if err := m.decode(call, i, value.Interface()); err != nil {
 			return reflect.Value{}, err
 		}
 		rest = reflect.Append(rest, value.Elem())
@@ -140,8 +150,8 @@ func (m *registeredMethod) decodeRest(call *Call, from int) (reflect.Value, erro
 }
 
 // decode fills one argument, to which dst points.
-func (m *registeredMethod) decode(call *Call, i int, dst reflect.Value) error {
-	err := call.DecodeParam(i, dst.Interface())
+func (m *registeredMethod) decode(call *Call, i int, dst any) error {
+	err := call.DecodeParam(i, dst)
 	if err == nil {
 		return nil
 	}
