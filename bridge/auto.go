@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,31 @@ const (
 type finding struct {
 	looks  singleflight.Group // one look at a time, shared by all callers
 	looked atomic.Int64       // our clock at the last look, in nanoseconds; 0: never
+	mu     sync.Mutex
+	closed bool
+}
+
+// begin counts a look among what is running, unless the bridge is closed.
+func (f *finding) begin(running *sync.WaitGroup) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	running.Add(1)
+	return true
+}
+
+// close lets no further look begin.
+func (f *finding) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+}
+
+// stopping is the error of what is not begun any more.
+func stopping() error {
+	return apierror.New(apierror.TrackerUnavailable).WithDetail("The gateway is stopping.")
 }
 
 // rememberedDialect is what the state store keeps, in JSON.
@@ -46,7 +72,7 @@ func (t *tracker) speaks(ctx context.Context) (*spoken, error) {
 	if s != nil && !t.doubted(s) {
 		return s, nil
 	}
-	found, reason, err := t.look(ctx)
+	found, reason, err := t.look(ctx, ifNeeded)
 	switch {
 	case found != nil:
 		return found, nil
@@ -65,16 +91,31 @@ func (t *tracker) doubted(s *spoken) bool {
 		t.options.now().Sub(time.Unix(0, t.finding.looked.Load())) >= LookAgainAfter
 }
 
+// occasion says when a look is made.
+type occasion string
+
+const (
+	always   occasion = "always"
+	ifNeeded occasion = "if needed"
+)
+
 // look asks the tracker what it speaks, and remembers it. The sentences say why
 // each dialect was found or not. Nothing found is no error. Callers at the same
 // time share one look, which goes on when one of them goes away.
-func (t *tracker) look(ctx context.Context) (*spoken, string, error) {
+func (t *tracker) look(ctx context.Context, when occasion) (*spoken, string, error) {
 	type result struct {
 		found  *spoken
 		reason string
 	}
-	done := t.finding.looks.DoChan("", func() (_ any, err error) {
+	done := t.finding.looks.DoChan(string(when), func() (_ any, err error) {
+		if !t.finding.begin(t.running) {
+			return nil, stopping()
+		}
+		defer t.running.Done()
 		defer caught(t.options.logger, t.config.Name, &err)
+		if s := t.active.Load(); when == ifNeeded && s != nil && !t.doubted(s) {
+			return result{found: s}, nil // somebody else found it a moment ago
+		}
 		ctx, cancel := context.WithTimeout(t.base, t.options.timeLimit)
 		defer cancel()
 		found, reason, err := t.tryAll(ctx)
@@ -92,11 +133,15 @@ func (t *tracker) look(ctx context.Context) (*spoken, string, error) {
 
 func (t *tracker) tryAll(ctx context.Context) (*spoken, string, error) {
 	reasons := make([]string, 0, len(t.candidates))
+	var failure error // the first; a tracker may fail at what it does not know
 	for _, s := range t.candidates {
-		detection, err := s.dialect.Detect(ctx)
+		detection, err := t.try(ctx, s)
 		if err != nil {
-			if err = classify(err, nil); !apierror.Is(err, apierror.TrackerBadAnswer) || len(t.candidates) == 1 {
+			if apierror.Is(err, apierror.TrackerUnavailable) || ctx.Err() != nil {
 				return nil, "", err
+			}
+			if failure == nil && !apierror.Is(err, apierror.TrackerBadAnswer) || len(t.candidates) == 1 {
+				failure = err
 			}
 			detection = Detection{Reason: "It does not answer as " + s.dialect.Name() + " does."}
 		}
@@ -106,7 +151,18 @@ func (t *tracker) tryAll(ctx context.Context) (*spoken, string, error) {
 			return s, strings.Join(reasons, " "), nil
 		}
 	}
-	return nil, strings.Join(reasons, " "), nil
+	return nil, strings.Join(reasons, " "), failure
+}
+
+// try asks for one dialect, in a part of the time.
+func (t *tracker) try(ctx context.Context, s *spoken) (Detection, error) {
+	if len(t.candidates) > 1 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t.options.timeLimit/time.Duration(len(t.candidates)))
+		defer cancel()
+	}
+	detection, err := s.dialect.Detect(ctx)
+	return detection, classify(err, nil)
 }
 
 // speak makes s what the tracker speaks.

@@ -26,8 +26,10 @@ type site struct {
 	mu      sync.Mutex
 	speaks  string
 	looks   atomic.Int32
-	away    error // of Detect
-	failing error // of Statuses
+	away    error  // of Detect
+	failsAt string // the dialect for which Detect fails; empty: all
+	failing error  // of Statuses
+	refuses bool   // to log in
 }
 
 func (s *site) set(change func(*site)) {
@@ -42,15 +44,22 @@ func (d *speaker) Detect(context.Context) (Detection, error) {
 	d.site.mu.Lock()
 	defer d.site.mu.Unlock()
 	d.site.looks.Add(1)
-	if d.site.away != nil {
+	if d.site.away != nil && (d.site.failsAt == "" || d.site.failsAt == d.name) {
 		return Detection{}, d.site.away
 	}
 	return Detection{Found: d.site.speaks == d.name, Reason: "Asked for " + d.name + "."}, nil
 }
 
-func (d *speaker) Login(context.Context, *Credentials) (*Session, error) { return &Session{}, nil }
-func (d *speaker) Expired(error) bool                                    { return false }
-func (d *speaker) About(context.Context) (About, error)                  { return About{}, nil }
+func (d *speaker) Login(context.Context, *Credentials) (*Session, error) {
+	d.site.mu.Lock()
+	defer d.site.mu.Unlock()
+	if d.site.refuses {
+		return nil, &RefusedError{Reason: "No."}
+	}
+	return &Session{}, nil
+}
+func (d *speaker) Expired(error) bool                   { return false }
+func (d *speaker) About(context.Context) (About, error) { return About{}, nil }
 
 func (d *speaker) Statuses(ctx context.Context) ([]string, error) {
 	d.site.mu.Lock()
@@ -116,7 +125,7 @@ func TestAutoFindsOutOnceWhatATrackerSpeaks(t *testing.T) {
 	}
 	callers.Wait()
 	speaks(t, b, "two")
-	if n := s.looks.Load(); n > 4 { // callers that came after the first look share a second at most
+	if n := s.looks.Load(); n != 2 { // for one dialect and for the other
 		t.Errorf("the tracker was asked %d times", n)
 	}
 	if list := b.List(); list[0].Dialect != "two" || strings.Join(list[0].Capabilities, " ") != "status-list" {
@@ -187,6 +196,35 @@ func TestAutoLooksAgainWhenAnswersAreNoLongerOfTheDialect(t *testing.T) {
 	}
 }
 
+func TestAutoLooksAgainWhenTheLogInIsRefused(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s := &site{speaks: "one", refuses: true}
+	b := newAuto(t, s, nil, WithClock(func() time.Time { return now }))
+	if _, err := b.Statuses(t.Context(), "t"); !apierror.Is(err, apierror.TrackerLoginFailed) {
+		t.Fatalf("the log-in is refused: %v", err)
+	}
+	s.set(func(s *site) { s.speaks, s.refuses = "two", false })
+	now = now.Add(LookAgainAfter)
+	speaks(t, b, "two")
+}
+
+func TestAutoDoesNotLookAgainForACallersTypo(t *testing.T) {
+	s := &site{speaks: "one"}
+	b := newAuto(t, s, nil)
+	speaks(t, b, "one")
+	found := b.trackers["t"].active.Load()
+	remote := *found.remote
+	remote.dialect = passing{remote.dialect}
+	for _, err := range []error{&xmlrpc.Fault{Code: xmlrpc.CodeMethodNotFound}, &xmlrpc.HTTPError{StatusCode: 404}} {
+		if remote.judge(err); found.session.strange.Load() {
+			t.Errorf("%v is taken for another dialect", err)
+		}
+	}
+	if remote.judge(&xmlrpc.AnswerError{StatusCode: 200, Err: errors.New("no XML")}); !found.session.strange.Load() {
+		t.Error("a page is not")
+	}
+}
+
 func TestAutoSaysWhyNothingWasFound(t *testing.T) {
 	s := &site{speaks: "klingon"}
 	b := newAuto(t, s, nil)
@@ -205,5 +243,26 @@ func TestAutoSaysWhyNothingWasFound(t *testing.T) {
 	s.set(func(s *site) { s.away = apierror.New(apierror.TrackerBadAnswer) })
 	if _, err := b.Statuses(t.Context(), "t"); !apierror.Is(err, apierror.TrackerBadAnswer) || !strings.Contains(err.Error(), "two") {
 		t.Errorf("no sense: %v", err)
+	}
+}
+
+func TestAutoGoesOnWhereATrackerFailsAtWhatItDoesNotKnow(t *testing.T) {
+	s := &site{speaks: "two", failsAt: "one"}
+	for _, failure := range []apierror.Name{apierror.TrackerTimeout, apierror.TrackerBadAnswer, apierror.TrackerFault} {
+		s.set(func(s *site) { s.away = apierror.New(failure) })
+		speaks(t, newAuto(t, s, nil), "two")
+	}
+	s.set(func(s *site) { s.away, s.speaks = apierror.New(apierror.TrackerTimeout), "klingon" })
+	if _, err := newAuto(t, s, nil).Statuses(t.Context(), "t"); !apierror.Is(err, apierror.TrackerTimeout) {
+		t.Errorf("nothing was found, and one was not asked: %v", err)
+	}
+}
+
+func TestClosingWaitsForTheLookAndLetsNoOtherBegin(t *testing.T) {
+	s := &site{speaks: "two"}
+	b := newAuto(t, s, nil)
+	b.Close()
+	if _, err := b.Statuses(t.Context(), "t"); !apierror.Is(err, apierror.TrackerUnavailable) || s.looks.Load() != 0 {
+		t.Errorf("after the end: %v, asked %d times", err, s.looks.Load())
 	}
 }

@@ -13,10 +13,14 @@ import (
 // called twice at a time. The first failure ends all. Without items there is no
 // question.
 func Batched[T any](ctx context.Context, r *Remote, items []string, ask func(context.Context, []string) (T, error), collect func(T) error) error {
+	whole := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(r.Connections())
 	var mu sync.Mutex
 	for batch := range slices.Chunk(items, r.BatchSize()) {
+		if ctx.Err() != nil {
+			break // one has failed, or the caller's time is up
+		}
 		group.Go(func() (err error) {
 			defer caught(r.options.logger, r.config.Name, &err)
 			answer, err := ask(ctx, batch)
@@ -28,7 +32,10 @@ func Batched[T any](ctx context.Context, r *Remote, items []string, ask func(con
 			return collect(answer)
 		})
 	}
-	return group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return whole.Err()
 }
 
 // asked is what a caller asked for: ids as written, which may name the same

@@ -116,8 +116,10 @@ type options struct {
 	minter       Minter
 	state        StateStore
 	ownState     bool
+	sessionKeys  SessionKeys
 	logger       *slog.Logger
 	observer     Observer
+	admission    Admission
 	now          func() time.Time
 	timeLimit    time.Duration
 	maxAnswer    int64
@@ -194,6 +196,7 @@ func New(trackers []Config, dialects []Named, minter Minter, state StateStore, o
 		state:        state,
 		logger:       slog.New(slog.DiscardHandler),
 		observer:     unobserved{},
+		admission:    admitAll{},
 		now:          time.Now,
 		timeLimit:    DefaultTimeLimit,
 		maxAnswer:    DefaultMaxAnswer,
@@ -234,8 +237,8 @@ func (o *options) check() error {
 	if o.timeLimit <= 0 || o.maxAnswer <= 0 || o.batchSize <= 0 || o.connections <= 0 || o.keyRetention <= 0 {
 		return fmt.Errorf("bridge: time limit, largest answer, batch size, connections and key retention must be above zero")
 	}
-	if o.callsPerSecond < 0 || o.breakAfter <= 0 || o.breakAfter > math.MaxInt32 || o.breakFor <= 0 {
-		return fmt.Errorf("bridge: calls per second must not be below zero, and what leaves a dead tracker alone must be above it")
+	if !validPace(o.callsPerSecond) || o.breakAfter <= 0 || o.breakAfter > math.MaxInt32 || o.breakFor <= 0 {
+		return fmt.Errorf("bridge: calls per second must be from 0 to %d, and what leaves a dead tracker alone above zero", MaxCallsPerSecond)
 	}
 	return nil
 }
@@ -245,6 +248,7 @@ func (o *options) check() error {
 func (b *Bridge) Close() {
 	b.stop()
 	for _, t := range b.trackers {
+		t.finding.close()
 		for _, s := range t.candidates {
 			s.session.close()
 		}

@@ -30,7 +30,7 @@ type Bugs struct {
 
 // GetBugs reads bugs, in as few calls as possible.
 func (b *Bridge) GetBugs(ctx context.Context, name string, ids []string, level Level) (*Bugs, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ type Modified struct {
 // GetModifiedBugs tells which bugs were modified since a time of the tracker's
 // clock. Without ids all bugs of the tracker are looked at.
 func (b *Bridge) GetModifiedBugs(ctx context.Context, name string, ids []string, since time.Time) (*Modified, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +150,7 @@ type Comments struct {
 // GetComments reads the comments of one bug that have these ids, or all of them
 // when there are no ids. A bug that does not exist is RESOURCE_NOT_FOUND.
 func (b *Bridge) GetComments(ctx context.Context, name, bug string, ids []string) (*Comments, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func (b *Bridge) SetLink(ctx context.Context, name, bug string, link Link) (Link
 }
 
 func (b *Bridge) linker(ctx context.Context, name, bug string) (Linker, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -128,6 +128,10 @@ type ProxyRules struct {
 	// Refuse are the methods that log in and out or hand out credentials. They
 	// are refused whatever the configuration says.
 	Refuse []string
+	// Aliases are further names under which the tracker knows a method, each with
+	// the first one. A list that refuses one name of a method refuses all of them;
+	// what is allowed is allowed under the very name.
+	Aliases map[string]string
 	// Credentials are the names of members of the first parameter, a struct,
 	// with which a caller could act as somebody else. A call that has one, or
 	// has one in its place in an inner call of system.multicall, is refused.

@@ -67,7 +67,7 @@ func (c NewComment) check() error {
 // not known is OUTCOME_UNKNOWN and is not repeated; with a key, the caller may
 // repeat it, and the bridge first looks whether it is there.
 func (b *Bridge) AddComment(ctx context.Context, name string, c NewComment) (string, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return "", err
 	}

@@ -79,7 +79,7 @@ func (n NewBug) parts() []string {
 // outcome is not known is OUTCOME_UNKNOWN and is not repeated; with a key, the
 // caller may repeat it, and the bridge first looks whether it is there.
 func (b *Bridge) FileBug(ctx context.Context, name string, bug NewBug) (string, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -122,7 +122,7 @@ func (b *Bridge) findFiled(filer BugFiler, bug NewBug) finder {
 
 // Statuses returns the tracker's own words for where a bug stands.
 func (b *Bridge) Statuses(ctx context.Context, name string) ([]string, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, err
 	}

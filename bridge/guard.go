@@ -109,7 +109,7 @@ func newHTTPClient(c Config, base *url.URL, o *options) (*http.Client, *politeTr
 	}
 	polite := newPoliteTransport(transport, c, o)
 	return &http.Client{
-		Transport: &guardedTransport{base: base, next: polite, idle: transport},
+		Transport: &guardedTransport{base: base, next: polite, idle: transport, now: o.now},
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			return checkRedirect(base, req, via)
 		},
@@ -138,11 +138,13 @@ func beneath(base, u *url.URL) bool {
 }
 
 // guardedTransport refuses, whatever the code above it does, every request that
-// is not beneath the base URL.
+// is not beneath the base URL. Since it sees every answer it reads the clock.
 type guardedTransport struct {
-	base *url.URL
-	next http.RoundTripper
-	idle interface{ CloseIdleConnections() }
+	base  *url.URL
+	next  http.RoundTripper
+	idle  interface{ CloseIdleConnections() }
+	now   func() time.Time
+	clock dateClock
 }
 
 var _ http.RoundTripper = (*guardedTransport)(nil)
@@ -152,21 +154,26 @@ func (g *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if !beneath(g.base, req.URL) {
 		return nil, errors.New("bridge: a request outside the tracker's base URL was stopped")
 	}
-	if req.Body == nil || req.Body == http.NoBody {
-		return g.next.RoundTrip(req)
-	}
 	// Some servers (tracd) answer 401 without reading the request's body and take
 	// it for a second request on the same connection: nobody else may have it.
 	var conn net.Conn
-	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn }})
-	resp, err := g.next.RoundTrip(req.WithContext(ctx))
-	if err == nil && resp.StatusCode == http.StatusUnauthorized && conn != nil {
+	if req.Body != nil && req.Body != http.NoBody {
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn },
+		}))
+	}
+	resp, err := g.next.RoundTrip(req)
+	if err != nil {
+		return resp, err
+	}
+	g.clock.see(resp.Header, g.now())
+	if resp.StatusCode == http.StatusUnauthorized && conn != nil {
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxQuoted)) // a page about it, of which an error quotes the beginning
 		_ = resp.Body.Close()
 		_ = conn.Close()
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	return resp, err
+	return resp, nil
 }
 
 // CloseIdleConnections lets http.Client reach the transport's method.

@@ -187,7 +187,7 @@ func (w *keyedWrite) parse(stored []byte) (keyedRecord, error) {
 			WithCause(fmt.Errorf("bridge: the record %s in the state store cannot be read: %w", w.stateKey, err))
 	}
 	if record.Arguments != w.arguments {
-		return record, invalid("the key was used before for another bug, text or author: use a new key for a new comment")
+		return record, invalid("the key was used before for something else: use a new key for each write")
 	}
 	return record, nil
 }
@@ -264,10 +264,19 @@ func (c *keyedClaim) look(ctx context.Context) (string, error) {
 	if c.write.find == nil {
 		return "", apierror.New(apierror.NotSupported).WithDetail("The dialect cannot look for what was written.")
 	}
-	return c.write.find(ctx, func(at, now time.Time) bool {
+	timeless := false // something may be it, and nobody can tell whether it is new
+	id, err := c.write.find(ctx, func(at, now time.Time) bool {
+		if at.IsZero() || now.IsZero() {
+			timeless = true
+			return false
+		}
 		skew := now.Sub(c.write.options.now())
 		return !at.Before(c.record.First.Add(skew - recentMargin))
 	})
+	if err == nil && id == "" && timeless {
+		err = badAnswer("It does not tell when what it has was written.")
+	}
+	return id, err
 }
 
 func (c *keyedClaim) done(ctx context.Context, id string) {

@@ -156,7 +156,7 @@ func executedPerhaps(err error) bool {
 // outcomeUnknown is the error of a write that may have been executed.
 func outcomeUnknown(classified error) error {
 	return apierror.New(apierror.OutcomeUnknown).
-		WithDetail("Look before you write again; a call with a key can be repeated with the same key. " + apierror.From(classified).FaultString()).
+		WithDetail("Look before you write again. " + apierror.From(classified).FaultString()).
 		WithCause(classified)
 }
 
@@ -334,16 +334,23 @@ func scrub(text string, secrets []string) string {
 }
 
 // withoutSecrets takes the secrets out of the beginning of a text, and drops the
-// rest.
+// rest. An excerpt can end within a secret, so that the beginning of one is taken
+// off its end.
 func withoutSecrets(text string, secrets []string) string {
-	const most = 64 << 10
+	const most, removed = 64 << 10, "[removed]"
 	if len(text) > most {
 		text = text[:most]
 	}
+	secrets = lookedFor(secrets, func(s string) bool { return len(s) >= minSecret })
 	for _, secret := range secrets {
-		if len(secret) >= minSecret {
-			text = strings.ReplaceAll(text, secret, "[removed]")
-		}
+		text = replaceSecret(text, secret, removed)
+	}
+	end := len(text)
+	for _, secret := range secrets {
+		end = min(end, secretAtEnd(text, secret))
+	}
+	if end <= len(text)-minSecret {
+		text = text[:end] + removed
 	}
 	return text
 }

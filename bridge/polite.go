@@ -29,6 +29,8 @@ const (
 	DefaultBreakFor = 30 * time.Second
 	// MaxRetryAfter is how long a tracker's Retry-After is honoured at most.
 	MaxRetryAfter = time.Hour
+	// MaxCallsPerSecond is the fastest pace that can be set.
+	MaxCallsPerSecond = 10_000
 	// DefaultRetryAfter is how long no request is sent to a tracker that answered
 	// 429 and did not say when to come back.
 	DefaultRetryAfter = 5 * time.Second
@@ -41,6 +43,7 @@ type politeTransport struct {
 	next    http.RoundTripper
 	options *options
 	name    string
+	slots   chan struct{} // as many as there may be connections
 	pace    *rate.Limiter // nil: as fast as callers come
 
 	breaker atomic.Pointer[gobreaker.TwoStepCircuitBreaker[struct{}]]
@@ -54,7 +57,11 @@ type politeTransport struct {
 var _ http.RoundTripper = (*politeTransport)(nil)
 
 func newPoliteTransport(next http.RoundTripper, c Config, o *options) *politeTransport {
-	p := &politeTransport{next: next, options: o, name: c.Name}
+	connections := o.connections
+	if c.Connections > 0 {
+		connections = c.Connections
+	}
+	p := &politeTransport{next: next, options: o, name: c.Name, slots: make(chan struct{}, connections)}
 	perSecond := c.CallsPerSecond
 	if perSecond == 0 {
 		perSecond = o.callsPerSecond
@@ -127,39 +134,84 @@ func (p *politeTransport) held() time.Time {
 
 // RoundTrip sends a request if it may be sent.
 func (p *politeTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := p.asked(); err != nil {
-		return nil, err
-	}
-	if err := p.wait(req.Context()); err != nil {
+	ctx := req.Context()
+	if err := p.enter(ctx); err != nil {
 		return nil, err
 	}
 	finish, err := p.breaker.Load().Allow()
 	if err != nil {
+		p.leave()
 		return nil, p.dead()
+	}
+	begun := p.options.now()
+	end := func(err error) {
+		finish(p.verdict(ctx, err, p.options.now().Sub(begun)))
+		p.leave()
 	}
 	resp, err := p.next.RoundTrip(req)
 	if err != nil {
-		finish(verdict(req.Context(), err))
+		end(err)
 		return nil, err
 	}
 	p.listen(resp)
+	watched := &watchedBody{ReadCloser: resp.Body, end: end}
 	switch resp.StatusCode {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		finish(errDead)
-	default:
-		resp.Body = &watchedBody{ReadCloser: resp.Body, ctx: req.Context(), finish: finish}
+		watched.whole = errDead
 	}
+	resp.Body = watched
 	return resp, nil
 }
 
-// verdict is what a failed exchange says about the tracker. That a caller went
-// away says nothing; that its time was up says that the tracker was slow.
-func verdict(ctx context.Context, err error) error {
-	if errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled) {
-		return errAbandoned
+// enter waits for one of the connections and for its turn, and fails at once, now
+// or after the waiting, when nothing may be sent.
+func (p *politeTransport) enter(ctx context.Context) error {
+	if err := p.allowed(ctx); err != nil {
+		return err
 	}
-	if address := new(AddressError); errors.As(err, &address) {
-		return errAbandoned // it was not asked
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	err := p.wait(ctx)
+	if err == nil {
+		err = p.allowed(ctx)
+	}
+	if err != nil {
+		p.leave()
+	}
+	return err
+}
+
+func (p *politeTransport) leave() { <-p.slots }
+
+// allowed fails while nothing may be sent.
+func (p *politeTransport) allowed(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := p.asked(); err != nil {
+		return err
+	}
+	if p.breaker.Load().State() == gobreaker.StateOpen {
+		return p.dead()
+	}
+	return nil
+}
+
+// verdict is what the breaker is told about an exchange that ended with err, nil
+// for the end of a whole answer. That a caller went away says nothing, nor does
+// that its time was up soon after the request was sent.
+func (p *politeTransport) verdict(ctx context.Context, err error, took time.Duration) error {
+	var address *AddressError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled), errors.Is(ctx.Err(), context.Canceled), errors.As(err, &address):
+		return errAbandoned
+	case ctx.Err() != nil && took < p.options.timeLimit/2:
+		return errAbandoned
 	}
 	return errDead
 }
@@ -217,7 +269,9 @@ func (p *politeTransport) listen(resp *http.Response) {
 		return
 	}
 	p.mu.Lock()
-	p.until, p.status = p.options.now().Add(min(wait, MaxRetryAfter)), resp.StatusCode
+	if until := p.options.now().Add(min(wait, MaxRetryAfter)); until.After(p.until) {
+		p.until, p.status = until, resp.StatusCode
+	}
 	until := p.until
 	p.mu.Unlock()
 	p.options.logger.Warn("tracker wants to be left alone", "tracker", p.name, "status", resp.StatusCode, "next_try", until)
@@ -240,37 +294,31 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, said bool) {
 	return at.Sub(now), true
 }
 
-// watchedBody tells the breaker how an answer ended.
+// watchedBody tells how an answer ended.
 type watchedBody struct {
 	io.ReadCloser
-	ctx    context.Context
-	once   sync.Once
-	finish func(error)
+	whole error // what a whole answer amounts to
+	once  sync.Once
+	end   func(error)
 }
 
 // Read reads on. An answer that breaks off is the tracker's failure.
 func (b *watchedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.end(err)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.once.Do(func() { b.end(b.whole) })
+	case err != nil:
+		b.once.Do(func() { b.end(err) })
 	}
 	return n, err
 }
 
 // Close ends an answer that was read as far as it was wanted.
 func (b *watchedBody) Close() error {
-	b.end(io.EOF)
-	return b.ReadCloser.Close()
-}
-
-func (b *watchedBody) end(err error) {
-	b.once.Do(func() {
-		if errors.Is(err, io.EOF) {
-			b.finish(nil)
-			return
-		}
-		b.finish(verdict(b.ctx, err))
-	})
+	err := b.ReadCloser.Close()
+	b.once.Do(func() { b.end(b.whole) })
+	return err
 }
 
 // heldError is the failure of a request that was not sent.

@@ -11,10 +11,12 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"testing/synctest"
@@ -48,7 +50,10 @@ func (a *answering) RoundTrip(req *http.Request) (*http.Response, error) {
 // and reads the answer to its end.
 func politely(t *testing.T, a *answering, c Config) (*politeTransport, func(context.Context) error) {
 	t.Helper()
-	p := newPoliteTransport(a, c, &options{now: time.Now, logger: slog.New(slog.DiscardHandler), breakAfter: DefaultBreakAfter, breakFor: DefaultBreakFor})
+	p := newPoliteTransport(a, c, &options{
+		now: time.Now, logger: slog.New(slog.DiscardHandler), timeLimit: DefaultTimeLimit, connections: DefaultConnections,
+		breakAfter: DefaultBreakAfter, breakFor: DefaultBreakFor,
+	})
 	return p, func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://tracker.test/", nil)
 		if err != nil {
@@ -137,21 +142,27 @@ func TestWhileOneRequestFindsOutOthersDoNotWait(t *testing.T) {
 
 func TestWhatSaysNothingAboutATrackerDoesNotBreakItsCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		canceled, cancel := context.WithCancel(t.Context())
-		cancel()
 		for name, tc := range map[string]struct {
-			ctx    context.Context
+			leaves bool // the caller, while the tracker is asked
 			answer *answering
 		}{
-			"a caller that went away":     {canceled, &answering{err: context.Canceled}},
-			"an address that is refused":  {t.Context(), &answering{err: &AddressError{Reason: "a loopback one"}}},
-			"an error of its own":         {t.Context(), &answering{status: http.StatusInternalServerError}},
-			"a page that is not there":    {t.Context(), &answering{status: http.StatusNotFound}},
-			"a body that was not awaited": {canceled, &answering{status: http.StatusOK, body: iotest.ErrReader(context.Canceled)}},
+			"a caller that went away":     {true, &answering{err: context.Canceled}},
+			"an address that is refused":  {false, &answering{err: &AddressError{Reason: "a loopback one"}}},
+			"an error of its own":         {false, &answering{status: http.StatusInternalServerError}},
+			"a page that is not there":    {false, &answering{status: http.StatusNotFound}},
+			"a body that was not awaited": {true, &answering{status: http.StatusOK, body: iotest.ErrReader(context.Canceled)}},
 		} {
 			p, send := politely(t, tc.answer, Config{})
 			for range DefaultBreakAfter * 2 {
-				_ = send(tc.ctx)
+				ctx, leave := context.WithCancel(t.Context())
+				p.next = roundTrip(func(req *http.Request) (*http.Response, error) {
+					if tc.leaves {
+						leave()
+					}
+					return tc.answer.RoundTrip(req)
+				})
+				_ = send(ctx)
+				leave()
 			}
 			if tc.answer.asked != DefaultBreakAfter*2 || !p.held().IsZero() {
 				t.Errorf("%s: asked %d times, held until %v", name, tc.answer.asked, p.held())
@@ -320,6 +331,127 @@ func TestATrackerWithACAAndAClientCertificateOfItsOwn(t *testing.T) {
 			t.Errorf("%s: %v, %+v", name, err, page)
 		case tc.says != "" && (err == nil || !strings.Contains(err.Error(), tc.says)):
 			t.Errorf("%s: %v, want %q", name, err, tc.says)
+		}
+	}
+}
+
+// roundTrip is a function as a transport.
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// slowly makes a tracker take its time, as long as the caller has any.
+func slowly(next http.RoundTripper, took time.Duration) roundTrip {
+	return func(req *http.Request) (*http.Response, error) {
+		select {
+		case <-time.After(took):
+			return next.RoundTrip(req)
+		case <-req.Context().Done():
+			return nil, req.Context().Err()
+		}
+	}
+}
+
+func TestCallersWithoutTimeDoNotBreakTheCircuitForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &answering{status: http.StatusOK}
+		p, send := politely(t, a, Config{Connections: 1})
+		p.next = slowly(a, 300*time.Millisecond)
+		late, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		time.Sleep(2 * time.Second)
+		for range DefaultBreakAfter { // their time was over before
+			_ = send(late)
+		}
+		if a.asked != 0 {
+			t.Errorf("asked %d times for nobody", a.asked)
+		}
+		var callers sync.WaitGroup
+		for range 8 { // most are still waiting for the one connection when their time is over
+			callers.Go(func() {
+				hurried, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				_ = send(hurried)
+			})
+		}
+		callers.Wait()
+		if err := send(t.Context()); err != nil {
+			t.Errorf("a caller with time: %v", err)
+		}
+	})
+}
+
+func TestATrackerThatStallsForAWholeCallIsDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &answering{status: http.StatusOK}
+		p, send := politely(t, a, Config{})
+		p.next = slowly(a, time.Hour)
+		for range DefaultBreakAfter {
+			whole, cancel := context.WithTimeout(t.Context(), DefaultTimeLimit)
+			_ = send(whole)
+			cancel()
+		}
+		wantHeld(t, send(t.Context()), time.Now().Add(DefaultBreakFor))
+	})
+}
+
+func TestNobodyWhoWaitedIsSentAfterATrackerWantsToBeLeftAlone(t *testing.T) {
+	for name, c := range map[string]Config{
+		"for the pace":     {CallsPerSecond: 1},
+		"for a connection": {Connections: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := &answering{status: http.StatusTooManyRequests, header: http.Header{"Retry-After": {"60"}}}
+				p, send := politely(t, a, c)
+				p.next = slowly(a, 100*time.Millisecond)
+				var callers sync.WaitGroup
+				for range 4 {
+					callers.Go(func() { _ = send(t.Context()) })
+				}
+				callers.Wait()
+				if a.asked != 1 {
+					t.Errorf("asked %d times", a.asked)
+				}
+			})
+		})
+	}
+}
+
+func TestALaterWordDoesNotShortenTheWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, _ := politely(t, &answering{}, Config{})
+		begun := time.Now()
+		p.listen(&http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"600"}}})
+		p.listen(&http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"5"}}})
+		if !p.held().Equal(begun.Add(10 * time.Minute)) {
+			t.Errorf("held until %v", p.held())
+		}
+	})
+}
+
+func TestADeadTrackerAnswersAtOnceWhateverThePace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := &answering{err: errors.New("connection refused")}
+		_, send := politely(t, a, Config{CallsPerSecond: 0.1})
+		for range DefaultBreakAfter {
+			_ = send(t.Context())
+		}
+		begun := time.Now()
+		wantHeld(t, send(t.Context()), begun.Add(DefaultBreakFor))
+		if took := time.Since(begun); took != 0 {
+			t.Errorf("the answer took %v", took)
+		}
+	})
+}
+
+func TestPacesThatCannotBeKeptAreRefused(t *testing.T) {
+	for _, c := range []Config{{CallsPerSecond: -1}, {CallsPerSecond: math.Inf(1)}, {CallsPerSecond: math.NaN()}, {CallsPerSecond: MaxCallsPerSecond + 1}, {Connections: -1}} {
+		c.Name, c.URL, c.Dialect = "t", "http://tracker.test", "bare"
+		b, err := New([]Config{c}, []Named{{Name: "bare", New: func(*Remote) (Dialect, error) { return &bare{}, nil }}}, nil, nil)
+		if err == nil {
+			b.Close()
+			t.Errorf("%+v was taken", c.CallsPerSecond)
 		}
 	}
 }

@@ -24,14 +24,14 @@ type Probe struct {
 // tracker that can be asked and refuses the log-in is described as far as that
 // goes; the reason tells the rest.
 func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
 
-	s, reason, err := t.look(ctx)
+	s, reason, err := t.look(ctx, always)
 	if err != nil {
 		return nil, classify(err, nil)
 	}
@@ -61,7 +61,7 @@ func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
 // to be left alone, and
 // tries at once whether a session can be had and used.
 func (b *Bridge) Retry(ctx context.Context, name string) error {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -63,28 +63,14 @@ func (r *boundedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readBody appends a body to dst, decompressed. The limit holds for the body as it
-// comes, and again for what it is then.
+// readBody appends a body to dst, decompressed, both within the limit.
 func readBody(dst []byte, src io.Reader, header http.Header, limit int64) ([]byte, error) {
-	src = &boundedReader{src: src, left: limit}
 	coding, err := contentCoding(header["Content-Encoding"])
 	if err != nil {
 		return dst, err
 	}
-	switch coding {
-	case "gzip":
-		z, err := gzip.NewReader(src)
-		if err != nil {
-			return dst, cutOff(err)
-		}
-		src = z
-	case "deflate":
-		if src, err = deflated(src); err != nil {
-			return dst, cutOff(err)
-		}
-	}
-	if coding != "" {
-		src = &boundedReader{src: src, left: limit}
+	if src, err = decompressed(src, coding, limit); err != nil {
+		return dst, err
 	}
 	for {
 		if len(dst) == cap(dst) {
@@ -118,6 +104,24 @@ func contentCoding(values []string) (string, error) {
 		}
 	}
 	return found, nil
+}
+
+// decompressed undoes a coding that contentCoding has found. The limit holds for
+// the bytes as they come, and again for what they are then.
+func decompressed(src io.Reader, coding string, limit int64) (plain io.Reader, err error) {
+	src = &boundedReader{src: src, left: limit}
+	switch coding {
+	case "gzip":
+		plain, err = gzip.NewReader(src)
+	case "deflate":
+		plain, err = deflated(src)
+	default:
+		return src, nil
+	}
+	if err != nil {
+		return nil, cutOff(err)
+	}
+	return &boundedReader{src: plain, left: limit}, nil
 }
 
 // deflated undoes "deflate", which is zlib's format (RFC 9110, section 8.4.1.2),

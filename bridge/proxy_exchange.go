@@ -25,7 +25,7 @@ type forwarding struct {
 
 // proxied finds what a tracker's own methods are called with.
 func (b *Bridge) proxied(ctx context.Context, name string) (*spoken, *callRules, error) {
-	t, err := b.tracker(name)
+	t, err := b.admitted(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -48,9 +48,10 @@ type passing struct{ Dialect }
 
 var _ FaultExplainer = passing{}
 
-// ExplainFault marks every fault.
-func (passing) ExplainFault(*xmlrpc.Fault) error {
-	return apierror.New(apierror.TrackerFault).WithCause(errPassed)
+// ExplainFault marks every fault. What it says is for the caller whom the fault
+// cannot be handed on to as it came.
+func (passing) ExplainFault(fault *xmlrpc.Fault) error {
+	return apierror.From(trackerFault(fault, nil)).WithCause(errPassed)
 }
 
 // pass makes the call and fills the spool with the answer. A fault of the tracker
@@ -67,19 +68,35 @@ func (f *forwarding) pass(ctx context.Context, into *spool) error {
 	return err
 }
 
-// decode makes the call and decodes the answer.
+// decode makes the call and decodes the answer. What an answer costs the caller's
+// budget is its length, before anything is made of it.
 func (f *forwarding) decode(ctx context.Context, into *spool, result *any) error {
-	return f.spoken.remote.do(ctx, f.call.effect, result, func(ctx context.Context, s *Session) error {
-		if err := f.exchange(ctx, s, into); err != nil {
-			return err
-		}
-		return xmlrpc.ParseResponse(into.answer, result, xmlrpc.WithRepair(), xmlrpc.WithCharset(into.charset),
-			xmlrpc.WithLimits(xmlrpc.Limits{Bytes: int(into.limit), Values: maxCallValues}))
+	err := f.spoken.remote.do(ctx, f.call.effect, nil, func(ctx context.Context, s *Session) error {
+		return f.exchange(ctx, s, into)
 	})
+	if err != nil {
+		return err
+	}
+	if err = charge(ctx, into.answer); err == nil {
+		err = xmlrpc.ParseResponse(into.answer, result, xmlrpc.WithRepair(), xmlrpc.WithCharset(into.charset),
+			xmlrpc.WithLimits(xmlrpc.Limits{Bytes: int(into.limit), Values: maxCallValues}))
+	}
+	known := apierror.From(classify(err, into.secrets))
+	switch {
+	case err == nil:
+		return nil
+	case f.call.effect == Write && !into.fault:
+		return badAnswer("The call was executed, and what it changes is changed: do not repeat it for the sake of its answer, which cannot be had. %s", detailOf(known)).
+			WithCause(err)
+	}
+	return known
 }
 
-// exchange sends the call with one session. Without an error, and with one that
-// is or wraps a fault, the spool has the answer as it may be seen.
+// errUninspected says of an answer that nobody knows what is in it.
+var errUninspected = errors.New("what is in it could not be told")
+
+// exchange sends the call with one session. Without an error the spool has the
+// answer as it may be seen; with one that is or wraps a fault, if it is whole.
 func (f *forwarding) exchange(ctx context.Context, s *Session, into *spool) error {
 	if err := f.rules.checkSession(f.call, s); err != nil {
 		return err
@@ -99,6 +116,8 @@ func (f *forwarding) exchange(ctx context.Context, s *Session, into *spool) erro
 		into.inspect() // the fault came under a status that is no success
 	case errors.As(err, &unread) && into.whole:
 		return nil // a fault that holds what our decoder does not know
+	case err == nil && !into.whole:
+		return &xmlrpc.AnswerError{StatusCode: http.StatusOK, Err: errUninspected}
 	}
 	return err
 }
@@ -116,6 +135,7 @@ type spool struct {
 	answer  []byte // decompressed
 	charset string // of the answer's Content-Type
 	whole   bool   // the answer is one, and as a client may see it
+	fault   bool   // it is a fault
 }
 
 var _ http.RoundTripper = (*spool)(nil)
@@ -131,15 +151,16 @@ var accepted = []byte("<methodResponse><params><param><value><boolean>1</boolean
 // RoundTrip reads the answer of a success to its end, so that all of it is there
 // before the first byte goes to a caller.
 func (s *spool) RoundTrip(req *http.Request) (*http.Response, error) {
-	s.answer, s.whole = s.answer[:0], false
+	s.answer, s.whole, s.fault = s.answer[:0], false, false
 	resp, err := s.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
 	s.charset = charsetOf(resp.Header.Get("Content-Type"))
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		if resp.Header.Get("Content-Encoding") == "" {
-			resp.Body = &copied{ReadCloser: resp.Body, spool: s}
+		if coding, err := contentCoding(resp.Header["Content-Encoding"]); err == nil { // the client finds others
+			resp.Header.Del("Content-Encoding")
+			resp.Body = &copied{ReadCloser: resp.Body, coding: coding, spool: s}
 		}
 		return resp, nil
 	}
@@ -154,8 +175,11 @@ func (s *spool) RoundTrip(req *http.Request) (*http.Response, error) {
 		resp.Body = http.NoBody
 		return resp, nil
 	}
+	if err == nil {
+		s.inspect()
+	}
 	shown := s.answer
-	if fault := err == nil && s.inspect(); s.whole && !fault {
+	if s.whole && !s.fault {
 		shown = accepted
 	}
 	resp.Header.Del("Content-Encoding")
@@ -171,17 +195,16 @@ func (s *spool) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // inspect looks at the answer once it is there, and takes out of it what no client
-// may see. It tells whether the answer is a fault.
-func (s *spool) inspect() (fault bool) {
+// may see.
+func (s *spool) inspect() {
 	t := textOf(s.answer, s.charset)
 	fault, hidden, err := inspectAnswer(t, s.hide)
 	if err != nil {
-		return false
+		return
 	}
+	t.blot(s.secrets)
 	s.answer = t.cut(hidden)
-	t.blot(s.answer, s.secrets)
-	s.whole = true
-	return fault
+	s.whole, s.fault = true, fault
 }
 
 // broken is the end of a body that could not be read to its end.
@@ -190,14 +213,22 @@ type broken struct{ err error }
 func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
 // copied copies to the spool what the client reads of an answer whose status is no
-// success: there it decides how much that is worth waiting for.
+// success, decompressed: there it decides how much that is worth waiting for.
 type copied struct {
 	io.ReadCloser
-	spool *spool
+	coding string
+	plain  io.Reader // nil before the first byte is wanted
+	spool  *spool
 }
 
 func (c *copied) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
+	if c.plain == nil {
+		var err error
+		if c.plain, err = decompressed(c.ReadCloser, c.coding, c.spool.limit); err != nil {
+			c.plain = broken{err}
+		}
+	}
+	n, err := c.plain.Read(p)
 	c.spool.answer = append(c.spool.answer, p[:n]...)
 	return n, err
 }

@@ -271,7 +271,7 @@ func TestCallDecodesTheValueAndExplainsFaults(t *testing.T) {
 		t.Errorf("nil was sent as %s", b.requests()[0].body)
 	}
 	for method, says := range map[string]string{
-		"Bug.missing": "TRACKER_FAULT", "Bug.odd": "OUTCOME_UNKNOWN", "User.login": "FORBIDDEN", "Bug get": "FORBIDDEN", "Bug.a b": "INVALID_DATA",
+		"Bug.missing": "TRACKER_FAULT", "Bug.odd": "TRACKER_BAD_ANSWER", "User.login": "FORBIDDEN", "Bug get": "INVALID_DATA", "Bug.a b": "INVALID_DATA",
 	} {
 		if _, err := b.bridge.Call(t.Context(), "t", method, nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, want %s", method, err, says)

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"compress/zlib"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +37,38 @@ func TestFaultsOfTheTrackerPassAsTheyCame(t *testing.T) {
 			if resp, body := b.post(call(method)); resp.StatusCode != 200 || body != tc.fault {
 				t.Errorf("%s: HTTP %d, %s", name, resp.StatusCode, body)
 			}
+		}
+	}
+}
+
+func TestAFaultUnderAnErrorStatusKeepsItsTextHoweverItIsCompressed(t *testing.T) {
+	fault := string(xmlrpc.AppendFault(nil, 51, "There is no bug like that"))
+	var framed bytes.Buffer
+	z := zlib.NewWriter(&framed)
+	_, _ = io.WriteString(z, fault)
+	_ = z.Close()
+	b := newBehindProxy(t, Config{}, xmlrpc.Limits{})
+	for coding, body := range map[string]string{"": fault, "identity": fault, "gzip": gzipOf(fault), "deflate": framed.String()} {
+		b.answer = func(w http.ResponseWriter, r *http.Request, c seen) {
+			w.Header().Set("Content-Encoding", coding)
+			page(500, "text/xml", body)(w, r, c)
+		}
+		for _, method := range []string{"Bug.get", "Bug.create"} {
+			if _, got := b.post(call(method)); got != fault {
+				t.Errorf("%q, %s: %s", coding, method, got)
+			}
+		}
+	}
+	for name, body := range map[string]string{
+		"a bomb": gzipOf(strings.Repeat(" ", 1<<20) + fault), "cut off": gzipOf(fault)[:40], "without a head": gzipOf(fault)[:5], "not compressed": fault,
+	} {
+		b := newBehindProxy(t, Config{}, xmlrpc.Limits{}, WithMaxAnswer(4000))
+		b.answer = func(w http.ResponseWriter, r *http.Request, c seen) {
+			w.Header().Set("Content-Encoding", "gzip")
+			page(500, "text/xml", body)(w, r, c)
+		}
+		if got := b.fault(call("Bug.get")); !strings.HasPrefix(got.String, "TRACKER_BAD_ANSWER: ") || !strings.Contains(got.String, "HTTP 500") {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -73,14 +73,6 @@ func (r *Remote) Connections() int {
 // is configured.
 func (r *Remote) Account() string { return r.config.Secrets.User }
 
-// Midway asks, and returns the gateway's clock half way between question and
-// answer, to compare a tracker's clock with.
-func (r *Remote) Midway(ask func() error) (time.Time, error) {
-	before := r.options.now()
-	err := ask()
-	return before.Add(r.options.now().Sub(before) / 2), err
-}
-
 // Endpoint is one XML-RPC address of a tracker.
 type Endpoint struct {
 	remote *Remote
@@ -165,7 +157,8 @@ func (s *Session) options() []xmlrpc.ClientOption {
 
 // do makes one call with the tracker's session: with one that is made for it
 // when there is none, and once more with a new one when the tracker says that
-// the session was over and the call therefore not executed. If it says so again,
+// the session was over and the call therefore not executed. A new one of another
+// gateway may be over as well, and then one of our own is made. If it says so again,
 // either it accepts no session of ours, or it refuses this one call in the same
 // way (a filter before it may): another call tells.
 //
@@ -200,7 +193,13 @@ func (r *Remote) do(ctx context.Context, effect Effect, result any, call func(co
 	if err != nil {
 		return classify(err, nil)
 	}
-	if expired, refusal = r.attempt(ctx, effect, l, result, call); !expired {
+	if expired, refusal = r.attempt(ctx, effect, l, result, call); expired && l.kept {
+		if l, err = r.session.acquire(ctx, l.generation); err != nil {
+			return classify(err, nil)
+		}
+		expired, refusal = r.attempt(ctx, effect, l, result, call)
+	}
+	if !expired {
 		return refusal
 	}
 	if err := r.verify(ctx, l); err != nil {
@@ -229,7 +228,7 @@ func (r *Remote) attempt(ctx context.Context, effect Effect, l *live, result any
 		r.options.observer.TrackerCall(r.config.Name, OutcomeExpired, time.Since(begun))
 		return true, err
 	}
-	r.session.judge(err)
+	r.judge(err)
 	if err == nil && effect == Read { // what was written is written, whatever its answer holds
 		err = charge(ctx, result)
 	}
@@ -273,4 +272,14 @@ func (r *Remote) explain(ctx context.Context, effect Effect, err error, secrets 
 		return outcomeUnknown(classified)
 	}
 	return classified
+}
+
+// judge lets the session take note of an answer. That the tracker does not know a
+// method, or a place, that a caller named says nothing about the tracker.
+func (r *Remote) judge(err error) {
+	fault, status := new(xmlrpc.Fault), new(xmlrpc.HTTPError)
+	if _, forwarded := r.dialect.(passing); forwarded && (errors.As(err, &fault) || errors.As(err, &status)) {
+		return
+	}
+	r.session.judge(err)
 }

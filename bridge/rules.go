@@ -19,7 +19,7 @@ const MaxProxiedCalls = xmlrpc.DefaultMulticallLimit
 type callRules struct {
 	tracker string
 	ProxyRules
-	deny []string
+	refuse, deny []string // folded by sameMethod
 }
 
 // rulesOf joins what the dialect says with what the operator says.
@@ -27,7 +27,7 @@ func rulesOf(c *Config, r ProxyRules) *callRules {
 	if len(c.Allow) > 0 {
 		r.Allow = c.Allow
 	}
-	return &callRules{tracker: c.Name, ProxyRules: r, deny: c.Deny}
+	return &callRules{tracker: c.Name, ProxyRules: r, refuse: sameMethods(r.Refuse), deny: sameMethods(c.Deny)}
 }
 
 // allowedCall is a call that may be made.
@@ -61,7 +61,7 @@ func (r *callRules) check(call *xmlrpc.Call, t text) (*allowedCall, error) {
 	return r.checkOne(call.Method, first)
 }
 
-// checkValues is check for a call that is not written yet.
+// checkValues is check for a call of which there are values alone.
 func (r *callRules) checkValues(method string, params []any) (*allowedCall, error) {
 	if method == multicall {
 		return r.checkMulticall(params)
@@ -70,7 +70,14 @@ func (r *callRules) checkValues(method string, params []any) (*allowedCall, erro
 }
 
 func (r *callRules) checkOne(method string, params []any) (*allowedCall, error) {
-	if err := r.checkMethod(method); err != nil {
+	if !isMethodName(method) {
+		return nil, invalid("Method %s cannot be called: names are made of letters, digits and _ . : /.", quoted(method))
+	}
+	same := sameMethod(method)
+	if same == multicall { // some trackers take it for that, and its calls would not be looked at
+		return nil, r.forbidden("Method %s is not allowed for tracker %s: many calls in one are made by %s, in this spelling.", quoted(method), r.tracker, multicall)
+	}
+	if err := r.checkMethod(method, same); err != nil {
 		return nil, err
 	}
 	if !matchesAny(r.Allow, method) {
@@ -95,21 +102,42 @@ func (r *callRules) checkOne(method string, params []any) (*allowedCall, error) 
 	return allowed, nil
 }
 
-// checkMethod refuses what is refused by name. Names are compared in a form in
-// which no tracker takes for different what the lists take for the same.
-func (r *callRules) checkMethod(method string) error {
-	same := sameMethod(method)
-	for _, pattern := range r.Refuse {
-		if matches(sameMethod(pattern), same) {
+// checkMethod refuses what is refused by name, or by another name of the same
+// method. Names are compared folded, so that the lists take for the same whatever a
+// tracker may take for the same.
+func (r *callRules) checkMethod(method, folded string) error {
+	for _, name := range r.namesOf(folded) {
+		if matchesAny(r.refuse, name) {
 			return r.forbidden("Method %s logs in or out, or hands out credentials: the gateway does that for tracker %s by itself.", quoted(method), r.tracker)
 		}
-	}
-	for _, pattern := range r.deny {
-		if matches(sameMethod(pattern), same) {
+		if matchesAny(r.deny, name) {
 			return r.forbidden("Method %s is denied for tracker %s.", quoted(method), r.tracker)
 		}
 	}
 	return nil
+}
+
+// namesOf returns all names of a method that are known, folded like the one given.
+func (r *callRules) namesOf(folded string) []string {
+	names := []string{folded}
+	if len(r.Aliases) == 0 {
+		return names
+	}
+	aliases := make(map[string]string, len(r.Aliases))
+	for alias, name := range r.Aliases {
+		aliases[sameMethod(alias)] = sameMethod(name)
+	}
+	meant := folded
+	if name, ok := aliases[meant]; ok {
+		meant = name
+		names = append(names, meant)
+	}
+	for alias, name := range aliases {
+		if name == meant && alias != folded {
+			names = append(names, alias)
+		}
+	}
+	return names
 }
 
 // checkCredentials refuses a struct that has one of the names as a member.
@@ -145,7 +173,7 @@ func (r *callRules) checkSession(call *allowedCall, s *Session) error {
 // checkMulticall decides about a system.multicall, which is no more than the calls
 // in it: it need not be among the methods that are allowed.
 func (r *callRules) checkMulticall(params []any) (*allowedCall, error) {
-	if err := r.checkMethod(multicall); err != nil {
+	if err := r.checkMethod(multicall, multicall); err != nil {
 		return nil, err
 	}
 	var calls []any
@@ -181,7 +209,7 @@ func (r *callRules) checkInner(value any) (*allowedCall, error) {
 	if !named || !ok {
 		return nil, invalid("it must be a struct of methodName, a string, and params, an array.")
 	}
-	if sameMethod(method) == sameMethod(multicall) {
+	if sameMethod(method) == multicall {
 		return nil, r.forbidden("system.multicall within itself is not allowed.")
 	}
 	return r.checkValues(method, params)
@@ -217,10 +245,37 @@ func detailOf(e *apierror.Error) string {
 	return strings.TrimSpace(strings.TrimPrefix(e.FaultString(), string(e.Name())+": "+e.Message()))
 }
 
-// sameMethod folds what servers are known to take for the same name: SOAP::Lite
-// separates a method from its class by any of three characters.
+// isMethodName tells whether a name has the form that the specification gives to
+// names of methods: "identifier characters, upper and lower-case A-Z, the numeric
+// characters, 0-9, underscore, dot, colon and slash". The methods of inner calls
+// are strings, which could be anything, and servers take white space off, or match
+// by the beginning.
+func isMethodName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_':
+		case !isSeparator(rune(c)):
+			return false
+		}
+	}
+	return name != ""
+}
+
+// isSeparator tells whether a character stands between a method and its class:
+// SOAP::Lite takes any of three.
+func isSeparator(r rune) bool { return r == '.' || r == ':' || r == '/' }
+
+// sameMethod folds what servers are known to take, or may take, for the same name.
 func sameMethod(name string) string {
-	return strings.NewReplacer("/", ".", ":", ".").Replace(strings.ToLower(name))
+	return strings.Join(strings.FieldsFunc(strings.ToLower(name), isSeparator), ".")
+}
+
+func sameMethods(names []string) []string {
+	folded := make([]string, len(names))
+	for i, name := range names {
+		folded[i] = sameMethod(name)
+	}
+	return folded
 }
 
 func matchesAny(patterns []string, name string) bool {

@@ -46,16 +46,19 @@ type session struct {
 	login   func(context.Context, *Credentials) (*Session, error)
 	base    context.Context // of log-ins, which no caller's end may cancel
 	running *sync.WaitGroup
+	keeper  *sessionKeeper
 
 	mu         sync.Mutex
 	current    *live         // nil: none
-	generation uint64        // of the last session made
+	generation uint64        // of the last session made or taken over
+	lastID     string        // of the last session
 	attempt    *loginAttempt // nil: none is under way
 	refusals   int           // in a row
 	until      time.Time     // no log-in before, after a refusal
 	refusal    string        // what the tracker said last
 	down       bool
 	closed     bool // no log-in begins any more
+	recalled   bool // the back-off from before a restart is no longer looked for
 
 	// strange is set when the tracker's last answer was not one of its dialect.
 	strange atomic.Bool
@@ -72,11 +75,15 @@ type RefusedError struct {
 // Error gives the reason.
 func (e *RefusedError) Error() string { return e.Reason }
 
-// live is a session that was made, numbered so that of many callers that find
-// it expired only the first has it replaced.
+// live is a session that was made or taken over, numbered so that of many
+// callers that find it expired only the first has it replaced.
 type live struct {
 	session    *Session
 	generation uint64
+	id         string // the same in every gateway
+	// kept is set when it was found in the state store, in which case nobody knows
+	// whether the tracker still takes it.
+	kept bool
 	// proven is set, under the mutex, once a call with it was not refused.
 	proven bool
 	// filtered is set once a call with it was refused although others are not.
@@ -90,12 +97,16 @@ type loginAttempt struct {
 	err  error
 }
 
-func newSession(base context.Context, running *sync.WaitGroup, o *options, c *Config, login func(context.Context, *Credentials) (*Session, error)) *session {
-	return &session{tracker: c.Name, secrets: c.Secrets, options: o, login: login, base: base, running: running}
+func newSession(base context.Context, running *sync.WaitGroup, o *options, c *Config, dialect string, login func(context.Context, *Credentials) (*Session, error)) *session {
+	return &session{
+		tracker: c.Name, secrets: c.Secrets, options: o, login: login, base: base, running: running,
+		keeper: newSessionKeeper(o, c, dialect),
+	}
 }
 
-// acquire returns a session of a later generation than stale, logging in when
-// there is none, or joining the log-in under way. A stale of zero takes any.
+// acquire returns a session of a later generation than stale. When there is none
+// it takes over a kept one or logs in, or joins the log-in under way. A stale of
+// zero takes any.
 func (s *session) acquire(ctx context.Context, stale uint64) (*live, error) {
 	s.mu.Lock()
 	if s.current != nil && s.current.generation > stale {
@@ -127,34 +138,62 @@ func (s *session) acquire(ctx context.Context, stale uint64) (*live, error) {
 	}
 }
 
-// run makes one log-in. It is detached from the caller that asked for it, whose
-// going away must not cost the others their session.
+// run finds a kept session, or makes one log-in. It is detached from the caller
+// that asked for it, whose going away must not cost the others their session.
+// What is kept of how it ended is kept when they have been told.
 func (s *session) run(attempt *loginAttempt) {
+	found, rotate, err := s.recall()
+	if found == nil && err == nil {
+		s.renew(attempt)
+		return
+	}
+	s.mu.Lock()
+	s.attempt = nil
+	attempt.made, attempt.err = found, err
+	s.mu.Unlock()
+	if found != nil {
+		s.options.logger.Info("took over a kept session of tracker", "tracker", s.tracker)
+	}
+	close(attempt.done)
+	if rotate {
+		s.save(found)
+	}
+}
+
+// renew makes one log-in.
+func (s *session) renew(attempt *loginAttempt) {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(s.base, s.options.timeLimit)
 	defer cancel()
 	credentials := &Credentials{tracker: s.tracker, minter: s.options.minter, secrets: s.secrets}
-	made, err := s.logIn(ctx, credentials)
+	made, err := (*Session)(nil), s.options.admission.Login(ctx, s.tracker)
+	admitted := err == nil
+	if admitted {
+		made, err = s.logIn(ctx, credentials)
+	}
 	s.revoke(credentials)
 	refusal := new(RefusedError)
 	refused := errors.As(err, &refusal)
 	if !refused {
 		err = classify(err, nil)
 	}
-	s.options.observer.TrackerLogin(s.tracker, loginOutcome(err), time.Since(begun))
+	if admitted {
+		s.options.observer.TrackerLogin(s.tracker, loginOutcome(err), time.Since(begun))
+	}
 
 	var log func()
 	s.mu.Lock()
 	s.attempt = nil
+	before := s.lastID
 	switch {
 	case err == nil:
-		s.generation++
-		s.current = &live{session: made, generation: s.generation}
+		s.begin(&live{session: made, id: newSessionID()})
 		s.down = false
 		attempt.made = s.current
 		log = func() { s.options.logger.Info("logged in to tracker", "tracker", s.tracker) }
 	case refused:
 		s.down = false
+		s.strange.Store(true) // it may be another tracker than it was taken for
 		log, attempt.err = s.refused(refusal.Reason)
 	default:
 		s.down = unreachable(err)
@@ -165,6 +204,22 @@ func (s *session) run(attempt *loginAttempt) {
 	s.mu.Unlock()
 	log()
 	close(attempt.done)
+
+	if err == nil {
+		s.save(attempt.made)
+		return
+	}
+	s.drop(before)
+	if refused {
+		s.recordBackoff()
+	}
+}
+
+// begin makes l the current session. The mutex is held.
+func (s *session) begin(l *live) {
+	s.generation++
+	l.generation = s.generation
+	s.current, s.lastID = l, l.id
 }
 
 // logIn calls the dialect.
@@ -234,6 +289,9 @@ func (s *session) used(l *live, err error) {
 	}
 	l.proven = true
 	if s.current == l {
+		if s.refusals > 0 {
+			s.beside(s.recordBackoff)
+		}
 		s.refusals, s.until = 0, time.Time{}
 	}
 }
@@ -241,27 +299,35 @@ func (s *session) used(l *live, err error) {
 // rejected tells the session that the tracker refuses l, which it has just given.
 // When no call ever succeeded with l that is a refusal to log in by another
 // name, and without a back-off every call would make a handshake for nothing.
+// That a kept session is over by now is no refusal: the next call logs in.
 func (s *session) rejected(l *live) error {
-	const reason = "The tracker accepted the log-in and refused the session that it had just given."
+	reason := "The tracker accepted the log-in and refused the session that it had just given."
+	if l.kept {
+		reason = "The tracker refused a session from before. The next call logs in."
+	}
 	s.mu.Lock()
 	if s.current == l {
 		s.current = nil
 	}
-	if l.proven || s.current != nil || s.attempt != nil {
+	s.beside(func() { s.drop(l.id) })
+	if l.kept || l.proven || s.current != nil || s.attempt != nil {
 		s.mu.Unlock()
 		return apierror.New(apierror.TrackerLoginFailed).WithDetail(reason)
 	}
 	log, err := s.refused(reason)
+	s.beside(s.recordBackoff)
 	s.mu.Unlock()
 	log()
 	return err
 }
 
-// forget ends back-off, so that the next call logs in. A live session stays.
+// forget ends back-off, so that the next call logs in, and that of a gateway that
+// is started later. A live session stays.
 func (s *session) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refusals, s.until, s.down = 0, time.Time{}, false
+	s.refusals, s.until, s.down, s.recalled = 0, time.Time{}, false, true
+	s.beside(s.recordBackoff)
 }
 
 // reached tells the session how an exchange without a session ended.

@@ -20,129 +20,11 @@ import (
 	"github.com/trackgate/trackgate/apierror"
 )
 
-// shelf is a StateStore in memory that remembers what it was asked and all that
-// was ever stored.
-type shelf struct {
-	mu      sync.Mutex
-	values  map[string][]byte
-	ttl     map[string]time.Duration
-	gets    map[string]int
-	written [][]byte
-	// on is called at the beginning of every call, outside the lock.
-	on func(ctx context.Context, operation string) error
-}
-
-var _ StateStore = (*shelf)(nil)
-
-func newShelf() *shelf {
-	return &shelf{values: map[string][]byte{}, ttl: map[string]time.Duration{}, gets: map[string]int{}}
-}
-
-func (s *shelf) Get(ctx context.Context, key string) ([]byte, error) {
-	if s.on != nil {
-		if err := s.on(ctx, "get"); err != nil {
-			return nil, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.gets[key]++
-	return s.values[key], ctx.Err()
-}
-
-func (s *shelf) CompareAndSwap(ctx context.Context, key string, prev, next []byte, ttl time.Duration) (bool, error) {
-	if s.on != nil {
-		if err := s.on(ctx, "swap"); err != nil {
-			return false, err
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if old := s.values[key]; !bytes.Equal(old, prev) || (old == nil) != (prev == nil) {
-		return false, ctx.Err()
-	}
-	if s.ttl[key] = ttl; next == nil {
-		delete(s.values, key)
-		return true, ctx.Err()
-	}
-	s.values[key] = next
-	s.written = append(s.written, next)
-	return true, ctx.Err()
-}
-
-// at returns what the store holds of the tracker t, once all that was begun is done.
-func (s *shelf) at(key string) []byte {
-	synctest.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.values[key]
-}
-
-const (
-	keptSessionAt = "bridge:session:t"
-	keptBackoffAt = "bridge:backoff:t"
-)
-
-// keyText is a key as an operator writes it.
-func keyText(n byte) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte{n}, 32)) }
-
-func testKeys(t testing.TB, n ...byte) SessionKeys {
-	t.Helper()
-	var text strings.Builder
-	for _, n := range n {
-		fmt.Fprintln(&text, keyText(n))
-	}
-	keys, err := ParseSessionKeys(text.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return keys
-}
-
-// numbered makes a session that tells how many log-ins there were, and counts.
-func numbered(logins *atomic.Int32) func(context.Context, *Credentials) (*Session, error) {
-	return func(context.Context, *Credentials) (*Session, error) {
-		return &Session{Cookies: []*http.Cookie{{Name: "sid", Value: fmt.Sprint("secret-cookie-", logins.Add(1))}}}, nil
-	}
-}
-
-// started is a gateway's session with the tracker t, as after a start.
-func started(t *testing.T, state StateStore, keys SessionKeys, login func(context.Context, *Credentials) (*Session, error), opts ...Option) *session {
-	t.Helper()
-	return startedFor(t, Config{Name: "t", URL: "https://t.example", Dialect: "bare"}, state, keys, login, opts...)
-}
-
-func startedFor(t *testing.T, c Config, state StateStore, keys SessionKeys, login func(context.Context, *Credentials) (*Session, error), opts ...Option) *session {
-	t.Helper()
-	o := options{state: state, logger: slog.New(slog.DiscardHandler), observer: unobserved{}, now: time.Now, timeLimit: DefaultTimeLimit}
-	for _, opt := range append(opts, WithSessionKeys(keys)) {
-		opt(&o)
-	}
-	base, stop := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	s := newSession(base, &running, &o, &c, login)
-	t.Cleanup(func() { stop(); s.close(); running.Wait() })
-	return s
-}
-
-// mustAcquire acquires a session and waits until what is kept of it is kept.
-func mustAcquire(t *testing.T, s *session, stale uint64) *live {
-	t.Helper()
-	l, err := s.acquire(t.Context(), stale)
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Wait()
-	return l
-}
-
-func sid(l *live) string { return l.session.Cookies[0].Value }
-
 func TestASessionSurvivesARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		made := &Session{
 			Cookies: []*http.Cookie{{Name: "a", Value: "secret-1"}, {Name: "b", Value: "secret 2", Quoted: true}},
-			Header:  map[string]string{"Authorization": "Bearer secret-3\xff"},
+			Header:  map[string]string{"X-Session": "secret-3\xff"},
 			Members: map[string]string{"token": "secret-4"},
 		}
 		state, keys := newShelf(), testKeys(t, 1)
@@ -170,6 +52,25 @@ func TestASessionSurvivesARestart(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestWhatIsOnlyConfiguredIsNotKept(t *testing.T) {
+	for name, s := range map[string]*Session{
+		"Basic":      {Header: map[string]string{"Authorization": "Basic YTpi"}},
+		"an API key": {Members: map[string]string{"Bugzilla_api_key": "key"}},
+	} {
+		if !s.configured(Secrets{User: "a", Password: "b", APIKey: "key"}) {
+			t.Errorf("%s is kept", name)
+		}
+	}
+	for name, s := range map[string]*Session{
+		"a cookie": {Cookies: []*http.Cookie{{Name: "a", Value: "b"}}},
+		"a token":  {Members: map[string]string{"Bugzilla_token": "1-secret"}},
+	} {
+		if s.configured(Secrets{User: "a", Password: "b"}) {
+			t.Errorf("%s is not kept", name)
+		}
+	}
 }
 
 func TestWithoutKeysNoSessionIsReadOrWritten(t *testing.T) {
@@ -419,6 +320,140 @@ func TestASessionThatAnotherGatewayStoredUnderANewKeyIsNotTakenForANewOne(t *tes
 		mustAcquire(t, started(t, state, testKeys(t, 2, 1), numbered(&logins)), 0)
 		if l = mustAcquire(t, a, l.generation); sid(l) != "secret-cookie-2" {
 			t.Errorf("got %s, which is over", sid(l))
+		}
+	})
+}
+
+func TestWhatAnotherGatewayKeptIsNotRemovedByALogInThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := newShelf()
+		fails := false
+		s := started(t, state, testKeys(t, 1), func(ctx context.Context, c *Credentials) (*Session, error) {
+			if fails {
+				return refuse(ctx, c)
+			}
+			return numbered(new(atomic.Int32))(ctx, c)
+		})
+		l := mustAcquire(t, s, 0)
+		fails = true
+		mustAcquire(t, started(t, state, testKeys(t, 2), numbered(new(atomic.Int32))), 0) // whose keys are others
+		theirs := state.at(keptSessionAt)
+		if _, err := s.acquire(t.Context(), l.generation); err == nil {
+			t.Fatal("a session")
+		}
+		if !bytes.Equal(state.at(keptSessionAt), theirs) {
+			t.Error("it was removed")
+		}
+	})
+}
+
+func TestASessionThatIsRefusedBeforeItIsKeptIsNotKeptAfterwards(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := newShelf()
+		s := started(t, state, testKeys(t, 1), numbered(new(atomic.Int32)))
+		l := mustAcquire(t, s, 0)
+		_ = s.rejected(l)
+		synctest.Wait()
+		s.save(l) // as when its turn comes late
+		if state.at(keptSessionAt) != nil {
+			t.Error("it is kept")
+		}
+	})
+}
+
+// newKeeping is a bridge to one tracker that keeps sessions.
+func newKeeping(t *testing.T, state StateStore, login func(context.Context, *Credentials) (*Session, error)) (*Bridge, *session) {
+	t.Helper()
+	d := &bare{login: login}
+	b, err := New([]Config{{Name: "t", URL: "http://tracker.test", Dialect: "bare"}}, []Named{{Name: "bare", New: func(r *Remote) (Dialect, error) {
+		d.remote = r
+		return d, nil
+	}}}, nil, state, WithSessionKeys(testKeys(t, 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b, b.trackers["t"].candidates[0].session
+}
+
+func TestASessionThatIsMadeWhileTheGatewayStopsIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := newShelf()
+		b, s := newKeeping(t, state, func(ctx context.Context, _ *Credentials) (*Session, error) {
+			<-ctx.Done()
+			return numbered(new(atomic.Int32))(ctx, nil)
+		})
+		go func() { _, _ = s.acquire(t.Context(), 0) }()
+		synctest.Wait()
+		b.Close()
+		if state.at(keptSessionAt) == nil {
+			t.Fatal("nothing is kept")
+		}
+		_, s = newKeeping(t, state, refuse)
+		mustAcquire(t, s, 0)
+	})
+}
+
+func TestAfterTheGatewayHasStoppedNothingIsRecordedAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stopped atomic.Bool
+		state := newShelf()
+		state.on = func(context.Context, string) error {
+			if stopped.Load() {
+				t.Error("the store is called")
+			}
+			return nil
+		}
+		b, s := newKeeping(t, state, numbered(new(atomic.Int32)))
+		l := mustAcquire(t, s, 0)
+		b.Close()
+		stopped.Store(true)
+		_ = s.rejected(l)
+		s.forget()
+		synctest.Wait()
+	})
+}
+
+func TestWithoutAStateStoreKeysChangeNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, s := newKeeping(t, nil, numbered(new(atomic.Int32)))
+		l := mustAcquire(t, s, 0)
+		s.used(l, nil)
+		_ = s.rejected(mustAcquire(t, s, l.generation))
+		s.forget()
+		mustAcquire(t, s, l.generation)
+	})
+}
+
+func TestASessionIsKeptForTheDialectThatWasFoundOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		state := newShelf()
+		named := []Named{}
+		for _, name := range []string{"one", "two"} {
+			named = append(named, Named{Name: name, New: func(*Remote) (Dialect, error) {
+				return &speaker{name: name}, nil
+			}})
+		}
+		gateway := func(login func(context.Context, *Credentials) (*Session, error)) []*spoken {
+			b, err := New([]Config{{Name: "t", URL: "http://tracker.test", Dialect: Auto}}, named, nil, state, WithSessionKeys(testKeys(t, 1)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(b.Close)
+			for _, s := range b.trackers["t"].candidates {
+				s.session.login = login
+			}
+			return b.trackers["t"].candidates
+		}
+		var logins atomic.Int32
+		mustAcquire(t, gateway(numbered(&logins))[0].session, 0)
+		mustAcquire(t, gateway(numbered(&logins))[0].session, 0)
+		if logins.Load() != 1 {
+			t.Errorf("%d log-ins of one dialect", logins.Load())
+		}
+		mustAcquire(t, gateway(numbered(&logins))[1].session, 0)
+		if logins.Load() != 2 {
+			t.Errorf("the session of one dialect was taken for that of another")
 		}
 	})
 }

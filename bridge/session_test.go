@@ -19,14 +19,14 @@ import (
 func testSession(t *testing.T, login func(context.Context, *Credentials) (*Session, error), opts ...Option) *session {
 	t.Helper()
 	o := options{
-		logger: slog.New(slog.DiscardHandler), observer: unobserved{}, now: time.Now, timeLimit: DefaultTimeLimit,
+		logger: slog.New(slog.DiscardHandler), observer: unobserved{}, admission: admitAll{}, now: time.Now, timeLimit: DefaultTimeLimit,
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
 	base, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	s := newSession(base, &running, &o, &Config{Name: "t"}, login)
+	s := newSession(base, &running, &o, &Config{Name: "t"}, "bare", login)
 	t.Cleanup(func() { stop(); s.close(); running.Wait() })
 	return s
 }

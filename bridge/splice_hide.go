@@ -221,31 +221,3 @@ func (t text) cut(spans []span) []byte {
 	}
 	return out
 }
-
-// minBlotted is the length from which a value of a session is looked for in
-// answers. Shorter ones are no secrets (a user's number), and would blot out
-// ordinary text.
-const minBlotted = 10
-
-// blot replaces the values of a session in an answer, in place, by as many x. They
-// have no business there; an answer that holds one is still the answer to a call
-// that may have changed something, and is not to be lost.
-func (t text) blot(answer []byte, secrets []string) {
-	for _, secret := range secrets {
-		if _, token, ok := strings.Cut(secret, " "); ok { // Basic, Bearer
-			secret = token
-		}
-		if len(secret) < minBlotted {
-			continue
-		}
-		find, rest := t.encoded(secret), answer
-		for {
-			i := bytes.Index(rest, find)
-			if i < 0 {
-				break
-			}
-			copy(rest[i:], t.encoded(strings.Repeat("x", len(secret))))
-			rest = rest[i+len(find):]
-		}
-	}
-}

@@ -28,16 +28,22 @@ type text struct {
 	order binary.ByteOrder
 }
 
-// textOf looks at a document. A byte order mark tells UTF-16, then the charset of
-// the Content-Type, then the form of the first bytes, as package xmlrpc has it.
+// textOf looks at a document. A byte order mark tells UTF-16 from what has ASCII in
+// it, then the charset of the Content-Type, then the form of the first bytes, as
+// package xmlrpc has it.
 func textOf(doc []byte, charset string) text {
-	name := strings.ToLower(charset)
+	name := strings.ToLower(strings.Trim(charset, " \t\"'"))
 	starts := func(prefix string) bool { return bytes.HasPrefix(doc, []byte(prefix)) }
 	var order binary.ByteOrder
 	switch {
-	case starts("\xff\xfe"), name == "utf-16le":
+	case starts("\xef\xbb\xbf"):
+	case starts("\xff\xfe"):
 		order = binary.LittleEndian
-	case starts("\xfe\xff"), name == "utf-16be":
+	case starts("\xfe\xff"):
+		order = binary.BigEndian
+	case name == "utf-16le":
+		order = binary.LittleEndian
+	case name == "utf-16be":
 		order = binary.BigEndian
 	case name != "" && name != "utf-16" && name != "utf16":
 	case starts("<\x00"):

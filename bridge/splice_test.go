@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"strings"
@@ -276,6 +278,48 @@ func FuzzHide(f *testing.F) {
 		}
 		if want := without(before, "token"); !reflect.DeepEqual(after, want) {
 			t.Fatalf("%q became %v, want %v", original, after, want)
+		}
+	})
+}
+
+func FuzzWhatOurDecoderReadsIsInspected(f *testing.F) {
+	for _, seed := range []string{
+		trueAnswer,
+		"<?xml version='1.0' encoding='iso-8859-1'?>\n<!-- a --><methodResponse a='>'><params ><param>\n<value>caf\xe9<![CDATA[</value>]]></value></param></params></methodResponse>\n<?x y?>",
+		string(xmlrpc.AppendFault(nil, 51, "a < b")),
+		response("<x:struct><member><name>tok&#101;n</name><value/></member></x:struct>"),
+		response("a\x01&#1;b"),
+	} {
+		for _, charset := range []string{"", "utf-8", "UTF-16", "utf-16le", "'utf-16be'", "latin1"} {
+			f.Add([]byte(seed), charset)
+			f.Add([]byte("\xef\xbb\xbf"+seed), charset)
+			f.Add([]byte("\xff\xfe"+utf16le(seed)), charset)
+			f.Add([]byte("\xfe\xff"+utf16be(seed)), charset)
+			f.Add([]byte(utf16le(seed)), charset)
+			f.Add([]byte(utf16be(seed)), charset)
+		}
+	}
+	f.Fuzz(func(t *testing.T, document []byte, charset string) {
+		var value any
+		err := xmlrpc.ParseResponse(document, &value, xmlrpc.WithRepair(), xmlrpc.WithCharset(charset))
+		refusal := new(xmlrpc.Fault)
+		if err != nil && !errors.As(err, &refusal) {
+			return
+		}
+		looked := textOf(document, charset)
+		fault, hidden, inspected := inspectAnswer(looked, []string{"token"})
+		if inspected != nil || fault != (err != nil) {
+			t.Fatalf("%q, charset %q: read as %v, %v, and inspected as fault %v, %v", document, charset, value, err, fault, inspected)
+		}
+		if fault {
+			return
+		}
+		var left any
+		if err := xmlrpc.ParseResponse(looked.cut(hidden), &left, xmlrpc.WithRepair(), xmlrpc.WithCharset(charset)); err != nil {
+			t.Fatalf("%q, charset %q: without hidden members it cannot be read: %v", document, charset, err)
+		}
+		if want := without(value, "token"); fmt.Sprint(left) != fmt.Sprint(want) { // which has NaN for the same as NaN
+			t.Fatalf("%q, charset %q: %v, want %v", document, charset, left, want)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -25,6 +26,7 @@ type tracker struct {
 	config  Config
 	options *options
 	base    context.Context // of what no caller's end may cancel
+	running *sync.WaitGroup // what goes on when its caller has gone
 	http    *http.Client
 	polite  *politeTransport
 	finding finding
@@ -50,7 +52,10 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects []Named) (*tr
 		return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
 	}
 	c.URL = base.String()
-	t := &tracker{config: c, options: &b.options, base: ctx}
+	if c.Connections < 0 || !validPace(c.CallsPerSecond) {
+		return nil, fmt.Errorf("bridge: tracker %s: connections must not be below zero, and calls per second from 0 to %d", c.Name, MaxCallsPerSecond)
+	}
+	t := &tracker{config: c, options: &b.options, base: ctx, running: &b.logins}
 	t.http, t.polite = newHTTPClient(c, base, &b.options)
 	for _, named := range dialects {
 		if c.Dialect != named.Name && (c.Dialect != Auto || named.Undetectable) {
@@ -62,7 +67,7 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects []Named) (*tr
 		if err != nil {
 			return nil, fmt.Errorf("bridge: tracker %s: %w", c.Name, err)
 		}
-		session := newSession(ctx, &b.logins, &b.options, &t.config, dialect.Login)
+		session := newSession(ctx, &b.logins, &b.options, &t.config, dialect.Name(), dialect.Login)
 		remote.dialect, remote.session = dialect, session
 		t.candidates = append(t.candidates, &spoken{remote: remote, dialect: dialect, session: session})
 	}
@@ -74,6 +79,9 @@ func newTracker(ctx context.Context, b *Bridge, c Config, dialects []Named) (*tr
 	}
 	return t, nil
 }
+
+// validPace tells whether a number of calls per second can be kept. Zero is none.
+func validPace(n float64) bool { return n >= 0 && n <= MaxCallsPerSecond }
 
 // known lists the names that a tracker's dialect can have.
 func known(dialects []Named) string {

@@ -1,12 +1,6 @@
 package integration
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"net/http"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -38,7 +32,7 @@ type bugzillaPeerOptions struct {
 }
 
 func (o bugzillaPeerOptions) arguments() []string {
-	args := []string{"--exit-with-stdin", "--callback-root", o.CallbackRoot, "--base", o.Base,
+	args := []string{"--callback-root", o.CallbackRoot, "--base", o.Base,
 		"--bugs", strconv.Itoa(o.Bugs), "--timezone", strconv.Itoa(int(o.TimeZone.Minutes())),
 		"--delay", strconv.FormatFloat(o.Delay.Seconds(), 'f', -1, 64),
 		"--clock-offset", strconv.FormatFloat(o.ClockOffset.Seconds(), 'f', -1, 64)}
@@ -63,54 +57,7 @@ type bugzillaPeer struct {
 // startBugzillaPeer starts a Bugzilla peer and stops it when the test ends.
 func startBugzillaPeer(t testing.TB, options bugzillaPeerOptions) *bugzillaPeer {
 	t.Helper()
-	var stderr bytes.Buffer
-	command := exec.Command("python3",
-		append([]string{filepath.Join("peers", "bugzilla_tracker.py")}, options.arguments()...)...)
-	command.Stderr = &stderr
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the Bugzilla peer needs python3: %v", err)
-	}
-	peer := &bugzillaPeer{&tracPeer{
-		t:      t,
-		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		exited: make(chan error, 1),
-	}}
-	watchdog := time.AfterFunc(startUpLimit, func() { _ = command.Process.Kill() })
-	first, readErr := bufio.NewReader(stdout).ReadBytes('\n')
-	watchdog.Stop()
-	go func() {
-		peer.exited <- command.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = stdin.Close() // The peer may have ended already.
-		select {
-		case <-peer.exited:
-		case <-time.After(10 * time.Second):
-			_ = command.Process.Kill()
-			<-peer.exited
-			t.Error("the Bugzilla peer did not end when its standard input was closed")
-		}
-		if t.Failed() && stderr.Len() > 0 {
-			t.Logf("the Bugzilla peer wrote:\n%s", stderr.String())
-		}
-	})
-	if readErr != nil {
-		t.Fatalf("the Bugzilla peer did not start: %v", readErr)
-	}
-	var addresses struct{ URL, Control string }
-	if err := json.Unmarshal(first, &addresses); err != nil {
-		t.Fatalf("the Bugzilla peer printed %q: %v", first, err)
-	}
-	peer.URL, peer.Control = addresses.URL, addresses.Control
-	return peer
+	return &bugzillaPeer{startPeer(t, "bugzilla_tracker.py", options.arguments()...)}
 }
 
 // Endpoint is the URL of the peer's XML-RPC.

@@ -14,7 +14,7 @@ import (
 // startGenericPeer starts peers/generic_server.py, whose options are described there.
 func startGenericPeer(t testing.TB, args ...string) *tracPeer {
 	t.Helper()
-	return startScriptPeer(t, "generic_server.py", args...)
+	return startPeer(t, "generic_server.py", args...)
 }
 
 func TestGenericBridgeCallsAnyServerWithTheOperatorsCredentials(t *testing.T) {

@@ -40,8 +40,7 @@ type tracPeerOptions struct {
 
 // arguments returns the peer's command line.
 func (o tracPeerOptions) arguments() []string {
-	args := []string{"--exit-with-stdin", "--callback-root", o.CallbackRoot,
-		"--port", strconv.Itoa(o.Port), "--tickets", strconv.Itoa(o.Tickets)}
+	args := []string{"--callback-root", o.CallbackRoot, "--port", strconv.Itoa(o.Port), "--tickets", strconv.Itoa(o.Tickets)}
 	seconds := func(name string, d time.Duration) {
 		if d != 0 {
 			args = append(args, name, strconv.FormatFloat(d.Seconds(), 'f', -1, 64))
@@ -59,7 +58,8 @@ func (o tracPeerOptions) arguments() []string {
 	return args
 }
 
-// tracPeer is a running peers/trac_launchpad.py. Its methods fail the test when the peer
+// tracPeer is a running peer: whichever script of peers it is, it is controlled in the same way
+// (peers/control.py). Its methods fail the test when the peer
 // does not answer; call them from the test's own goroutine.
 type tracPeer struct {
 	// URL is the tracker's base URL; Control is that of its control interface.
@@ -71,13 +71,18 @@ type tracPeer struct {
 	exited chan error
 }
 
-// startTracPeer starts a tracker peer and stops it when the test ends. The peer also stops
-// by itself when this process dies, since its standard input is a pipe from here.
+// startTracPeer starts peers/trac_launchpad.py.
 func startTracPeer(t testing.TB, options tracPeerOptions) *tracPeer {
 	t.Helper()
+	return startPeer(t, "trac_launchpad.py", options.arguments()...)
+}
+
+// startPeer starts a peer by its script in peers and stops it when the test ends. The peer also
+// stops by itself when this process dies, since its standard input is a pipe from here.
+func startPeer(t testing.TB, script string, args ...string) *tracPeer {
+	t.Helper()
 	var stderr bytes.Buffer
-	command := exec.Command("python3",
-		append([]string{filepath.Join("peers", "trac_launchpad.py")}, options.arguments()...)...)
+	command := exec.Command("python3", append([]string{filepath.Join("peers", script), "--exit-with-stdin"}, args...)...)
 	command.Stderr = &stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {
@@ -88,7 +93,7 @@ func startTracPeer(t testing.TB, options tracPeerOptions) *tracPeer {
 		t.Fatal(err)
 	}
 	if err := command.Start(); err != nil {
-		t.Fatalf("the tracker peer needs python3: %v", err)
+		t.Fatalf("the peer needs python3: %v", err)
 	}
 	peer := &tracPeer{
 		t:      t,
@@ -108,29 +113,29 @@ func startTracPeer(t testing.TB, options tracPeerOptions) *tracPeer {
 		case <-time.After(10 * time.Second):
 			_ = command.Process.Kill()
 			<-peer.exited
-			t.Error("the tracker peer did not end when its standard input was closed")
+			t.Errorf("%s did not end when its standard input was closed", script)
 		}
 		if t.Failed() && stderr.Len() > 0 {
-			t.Logf("the tracker peer wrote:\n%s", stderr.String())
+			t.Logf("%s wrote:\n%s", script, stderr.String())
 		}
 	})
 	if readErr != nil {
-		t.Fatalf("the tracker peer did not start: %v", readErr)
+		t.Fatalf("%s did not start: %v\n%s", script, readErr, stderr.String())
 	}
 	var addresses struct{ URL, Control string }
 	if err := json.Unmarshal(first, &addresses); err != nil {
-		t.Fatalf("the tracker peer printed %q: %v", first, err)
+		t.Fatalf("%s printed %q: %v", script, first, err)
 	}
 	peer.URL, peer.Control = addresses.URL, addresses.Control
 	return peer
 }
 
-// tracStats is what a peer did so far. The members are explained in peers/trac_control.py
+// tracStats is what a peer did so far. The members are explained in peers/control.py
 // (Ledger.figures).
 type tracStats struct {
-	Accepted, Refused, Held, Failures int
-	HungUp                            int `json:"hung_up"`
-	Written                           int64
+	Accepted, Refused, Held, Failures, Connections int
+	HungUp                                         int `json:"hung_up"`
+	Written                                        int64
 	// Requests by method and path, as in "POST /lp/xmlrpc" and "GET /lp/launchpad-auth/{token}".
 	Requests map[string]int
 	// Calls by XML-RPC method; only those that had a live session.
@@ -175,7 +180,7 @@ func (p *tracPeer) stats(path string) tracStats {
 
 // misbehaviour is a rule for a peer: On ("login", "xmlrpc", "callback", "other") the next Times
 // requests (0: until Reset) do as Kind says, with the options With. The kinds are the functions
-// in peers/trac_misbehaviour.py and, for "callback", in peers/trac_callback.py.
+// in peers/misbehaviour.py and, for "callback", in peers/callback.py.
 type misbehaviour struct {
 	On    string         `json:"on"`
 	Kind  string         `json:"kind"`

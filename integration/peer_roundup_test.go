@@ -1,81 +1,24 @@
 package integration
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
-
-// startScriptPeer starts a peer by its script in peers and stops it when the test ends. It is
-// controlled as every peer is (peers/trac_control.py).
-func startScriptPeer(t testing.TB, script string, args ...string) *tracPeer {
-	t.Helper()
-	var stderr bytes.Buffer
-	command := exec.Command("python3", append([]string{filepath.Join("peers", script), "--exit-with-stdin"}, args...)...)
-	command.Stderr = &stderr
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the peer needs python3: %v", err)
-	}
-	peer := &tracPeer{
-		t:      t,
-		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
-		exited: make(chan error, 1),
-	}
-	watchdog := time.AfterFunc(startUpLimit, func() { _ = command.Process.Kill() })
-	first, readErr := bufio.NewReader(stdout).ReadBytes('\n')
-	watchdog.Stop()
-	go func() {
-		peer.exited <- command.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = stdin.Close() // The peer may have ended already.
-		select {
-		case <-peer.exited:
-		case <-time.After(10 * time.Second):
-			_ = command.Process.Kill()
-			<-peer.exited
-			t.Errorf("%s did not end when its standard input was closed", script)
-		}
-		if t.Failed() && stderr.Len() > 0 {
-			t.Logf("%s wrote:\n%s", script, stderr.String())
-		}
-	})
-	if readErr != nil {
-		t.Fatalf("%s did not start: %v\n%s", script, readErr, stderr.String())
-	}
-	var addresses struct{ URL, Control string }
-	if err := json.Unmarshal(first, &addresses); err != nil {
-		t.Fatalf("%s printed %q: %v", script, first, err)
-	}
-	peer.URL, peer.Control = addresses.URL, addresses.Control
-	return peer
-}
 
 // startRoundupPeer starts peers/roundup_tracker.py, whose options are described there. Its
 // account for the gateway is gateway:gateway.
 func startRoundupPeer(t testing.TB, args ...string) *tracPeer {
 	t.Helper()
-	return startScriptPeer(t, "roundup_tracker.py", args...)
+	return startPeer(t, "roundup_tracker.py", args...)
 }
 
 // roundupNotCompared names the captures that the peer is not held against, and why.

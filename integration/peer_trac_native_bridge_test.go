@@ -231,7 +231,7 @@ func TestTracNativeIsDetected(t *testing.T) {
 		{"where visitors may call", []string{"--anonymous"}, bridge.Secrets{}, trac.NativeName, "the XML-RPC plugin 1.2.0 is installed"},
 		{"where visitors may not", nil, nativeAccount, trac.NativeName, "asked for the permission XML_RPC"},
 		{"where there is no plugin", []string{"--no-plugin"}, bridge.Secrets{}, trac.CSVName, "A query answered with CSV"},
-		{"where there is no plugin but an account", []string{"--no-plugin"}, nativeAccount, "", "was not tried"},
+		{"where there is no plugin but an account", []string{"--no-plugin"}, nativeAccount, trac.CSVName, "A query answered with CSV"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			peer := startTracNativePeer(t, test.flags...)

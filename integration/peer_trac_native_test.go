@@ -3,68 +3,24 @@ package integration
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
-// startTracNativePeer starts peers/trac_native.py and stops it when the test ends. What
-// it offers is what the other Trac peer does; flags are those of its command line.
+// startTracNativePeer starts peers/trac_native.py, whose flags are described there.
 func startTracNativePeer(t testing.TB, flags ...string) *tracPeer {
 	t.Helper()
-	var stderr bytes.Buffer
-	command := exec.Command("python3", append([]string{filepath.Join("peers", "trac_native.py"), "--exit-with-stdin"}, flags...)...)
-	command.Stderr = &stderr
-	stdin, err := command.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatalf("the tracker peer needs python3: %v", err)
-	}
-	peer := &tracPeer{t: t, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, exited: make(chan error, 1)}
-	watchdog := time.AfterFunc(startUpLimit, func() { _ = command.Process.Kill() })
-	first, readErr := bufio.NewReader(stdout).ReadBytes('\n')
-	watchdog.Stop()
-	go func() { peer.exited <- command.Wait() }()
-	t.Cleanup(func() {
-		_ = stdin.Close() // the peer may have ended already
-		select {
-		case <-peer.exited:
-		case <-time.After(10 * time.Second):
-			_ = command.Process.Kill()
-			<-peer.exited
-			t.Error("the tracker peer did not end when its standard input was closed")
-		}
-		if t.Failed() && stderr.Len() > 0 {
-			t.Logf("the tracker peer wrote:\n%s", stderr.String())
-		}
-	})
-	if readErr != nil {
-		t.Fatalf("the tracker peer did not start: %v\n%s", readErr, stderr.String())
-	}
-	var addresses struct{ URL, Control string }
-	if err := json.Unmarshal(first, &addresses); err != nil {
-		t.Fatalf("the tracker peer printed %q: %v", first, err)
-	}
-	peer.URL, peer.Control = addresses.URL, addresses.Control
-	return peer
+	return startPeer(t, "trac_native.py", flags...)
 }
 
 // tracNativeCaptures is how many exchanges testdata/trac holds.

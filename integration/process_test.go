@@ -26,6 +26,10 @@ func TestMain(m *testing.M) {
 		serveBare()
 		return
 	}
+	if os.Getenv(quickTrackerEnv) != "" {
+		serveQuickTracker()
+		return
+	}
 	os.Exit(m.Run())
 }
 

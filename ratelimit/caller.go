@@ -9,16 +9,13 @@ import (
 
 // Caller is who is counted as one. For an IPv4 address it is the address
 // ("192.0.2.7"), for an IPv6 address its /64 network ("2001:db8:0:7::/64"),
-// since one customer usually has as much, and [Unknown] for none. It is the last
-// part of the key in Redis.
+// since one customer usually has as much, and [Unknown] for none; a [Rule] can
+// count otherwise. It is the last part of the key in Redis.
 type Caller string
 
 // Unknown is the caller of requests that have no address, such as those of a
 // Unix socket. All of them share one bucket.
 const Unknown Caller = "unknown"
-
-// ipv6Bits is the prefix length by which IPv6 callers are told apart.
-const ipv6Bits = 64
 
 // mappedBits is how many bits come before the IPv4 address in a mapped one
 // (RFC 4291, section 2.5.5.2).
@@ -26,15 +23,22 @@ const mappedBits = 96
 
 // CallerOf returns the caller of an address. IPv4-mapped addresses count as
 // IPv4, and zones are dropped.
-func CallerOf(addr netip.Addr) Caller {
+func CallerOf(addr netip.Addr) Caller { return callerWithin(addr, DefaultIPv4Bits, DefaultIPv6Bits) }
+
+// callerWithin is CallerOf with other prefix lengths. A whole IPv4 address is
+// written without its length.
+func callerWithin(addr netip.Addr, ipv4Bits, ipv6Bits int) Caller {
 	addr = plain(addr)
+	bits := ipv6Bits
 	switch {
 	case !addr.IsValid():
 		return Unknown
-	case addr.Is4():
+	case addr.Is4() && ipv4Bits == addr.BitLen():
 		return Caller(addr.String())
+	case addr.Is4():
+		bits = ipv4Bits
 	}
-	return Caller(netip.PrefixFrom(addr, ipv6Bits).Masked().String())
+	return Caller(netip.PrefixFrom(addr, bits).Masked().String())
 }
 
 func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
@@ -50,17 +54,36 @@ type Callers struct {
 // it, for every request: one that passes it on unchanged lets its clients choose
 // their own address.
 func NewCallers(trusted []netip.Prefix) (Callers, error) {
-	c := Callers{trusted: make([]netip.Prefix, 0, len(trusted))}
-	for _, p := range trusted {
+	networks, err := plainNetworks(trusted)
+	if err != nil {
+		return Callers{}, fmt.Errorf("ratelimit: trusted proxies: %w", err)
+	}
+	return Callers{trusted: networks}, nil
+}
+
+// plainNetworks writes networks as the addresses that are looked for in them are
+// written: without IPv4-mapped form.
+func plainNetworks(networks []netip.Prefix) ([]netip.Prefix, error) {
+	list := make([]netip.Prefix, 0, len(networks))
+	for _, p := range networks {
 		if !p.IsValid() {
-			return Callers{}, fmt.Errorf("ratelimit: trusted proxy %s is not a network", p)
+			return nil, fmt.Errorf("%s is not a network", p)
 		}
 		if p.Addr().Is4In6() && p.Bits() >= mappedBits {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
 		}
-		c.trusted = append(c.trusted, p.Masked())
+		list = append(list, p.Masked())
 	}
-	return c, nil
+	return list, nil
+}
+
+func within(networks []netip.Prefix, addr netip.Addr) bool {
+	for _, p := range networks {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
 }
 
 // CallerAddr returns the address of whoever made r: the peer or, when the peer
@@ -86,9 +109,6 @@ func (c Callers) CallerAddr(r *http.Request) netip.Addr {
 	return c.forwardedFor(addr, r.Header["X-Forwarded-For"])
 }
 
-// Caller returns the caller that r is counted under.
-func (c Callers) Caller(r *http.Request) Caller { return CallerOf(c.CallerAddr(r)) }
-
 // forwardedFor walks lines from the right, from the trusted address addr.
 func (c Callers) forwardedFor(addr netip.Addr, lines []string) netip.Addr {
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -112,14 +132,7 @@ func (c Callers) forwardedFor(addr netip.Addr, lines []string) netip.Addr {
 	return addr
 }
 
-func (c Callers) trusts(addr netip.Addr) bool {
-	for _, p := range c.trusted {
-		if p.Contains(addr) {
-			return true
-		}
-	}
-	return false
-}
+func (c Callers) trusts(addr netip.Addr) bool { return within(c.trusted, addr) }
 
 // parseHost reads an address with or without a port: "192.0.2.7",
 // "192.0.2.7:80", "2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:80".

@@ -104,7 +104,7 @@ func TestARequestWithoutAnAddressIsOfTheUnknownCaller(t *testing.T) {
 		if addr := c.CallerAddr(r); addr.IsValid() {
 			t.Errorf("%q: address %v", peer, addr)
 		}
-		if got := c.Caller(r); got != ratelimit.Unknown {
+		if got := ratelimit.CallerOf(c.CallerAddr(r)); got != ratelimit.Unknown {
 			t.Errorf("%q: caller %q", peer, got)
 		}
 	}
@@ -130,7 +130,7 @@ func FuzzForwardedFor(f *testing.F) {
 			lines = []string{strings.Join(lines, ",")}
 		}
 		r := &http.Request{RemoteAddr: "10.0.0.1:1", Header: http.Header{"X-Forwarded-For": lines}}
-		if got := c.Caller(r); got != "198.51.100.1" {
+		if got := ratelimit.CallerOf(c.CallerAddr(r)); got != "198.51.100.1" {
 			t.Errorf("%q: caller %q", lines, got)
 		}
 		r.Header["X-Forwarded-For"] = []string{first, second}
@@ -138,7 +138,7 @@ func FuzzForwardedFor(f *testing.F) {
 		if !addr.IsValid() || addr.Zone() != "" || addr.Is4In6() {
 			t.Errorf("%q, %q: address %v", first, second, addr)
 		}
-		if caller := c.Caller(r); strings.ContainsAny(string(caller), "{} \r\n") {
+		if caller := ratelimit.CallerOf(c.CallerAddr(r)); strings.ContainsAny(string(caller), "{} \r\n") {
 			t.Errorf("%q, %q: caller %q", first, second, caller)
 		}
 	})

@@ -89,6 +89,9 @@ func (d Decision) nextAfter() time.Duration {
 	return max(seconds(d.ResetAfter.Seconds()-float64(d.Limit-d.Remaining-1)*interval), 0)
 }
 
+// refuses tells whether the request must be refused.
+func (d Decision) refuses() bool { return !d.Allowed && !d.Policy.Trial }
+
 // Err returns nil when the decision allows, and otherwise an [apierror.Error]
 // TOO_MANY_REQUESTS that names the policy and says when to come back: in its
 // detail, in its extra ("policy", a string, and "retry_after", whole seconds),
@@ -123,14 +126,15 @@ const headerRoom = 128
 //	RateLimit: "mint";r=150;t=1
 //
 // q is the burst, w how long an empty bucket needs to be full, r what remains,
-// and t when there will be more; all times are whole seconds, rounded up. A
-// policy that is off is left out, and h is not touched when all are.
+// and t when there will be more or, after a refusal, when to come back; all times
+// are whole seconds, rounded up. A policy that is off or on trial is left out, and
+// h is not touched when all are.
 func SetHeaders(h http.Header, decisions ...Decision) {
 	var policyRoom, limitRoom [headerRoom]byte // keeps the text of usual headers off the heap
 	policies, limits := policyRoom[:0], limitRoom[:0]
 	var retry time.Duration
 	for _, d := range decisions {
-		if d.Limit == 0 {
+		if d.Limit == 0 || d.Policy.Trial {
 			continue
 		}
 		if len(limits) > 0 {
@@ -138,10 +142,12 @@ func SetHeaders(h http.Header, decisions ...Decision) {
 		}
 		window := seconds(float64(d.Limit) * d.Policy.Rate.interval())
 		policies = appendItem(policies, d.Policy.Name, ";q=", int64(d.Limit), ";w=", wholeSeconds(window))
-		limits = appendItem(limits, d.Policy.Name, ";r=", int64(d.Remaining), ";t=", wholeSeconds(d.nextAfter()))
+		next := d.nextAfter()
 		if !d.Allowed {
+			next = d.RetryAfter // the two fields should mean the same point in time
 			retry = max(retry, d.RetryAfter)
 		}
+		limits = appendItem(limits, d.Policy.Name, ";r=", int64(d.Remaining), ";t=", wholeSeconds(next))
 	}
 	if len(limits) == 0 {
 		return
@@ -162,6 +168,23 @@ func appendItem(b []byte, name, key1 string, value1 int64, key2 string, value2 i
 	b = strconv.AppendInt(b, value1, 10)
 	b = append(b, key2...)
 	return strconv.AppendInt(b, value2, 10)
+}
+
+// Jitter of what refused callers are told to wait: a tenth of the wait within
+// these bounds, so that those who were refused together do not come back together.
+const (
+	leastJitter = time.Second
+	mostJitter  = 30 * time.Second
+)
+
+// spread is when a caller that must wait is told to come back: in whole seconds,
+// never before it can succeed. random is in [0, 1).
+func spread(wait time.Duration, random float64) time.Duration {
+	if wait > math.MaxInt64-mostJitter {
+		return wait
+	}
+	jitter := min(max(wait/10, leastJitter), mostJitter)
+	return ceilTo(wait+time.Duration(random*float64(jitter)), time.Second)
 }
 
 func wholeSeconds(d time.Duration) int64 {

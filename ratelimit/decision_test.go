@@ -26,9 +26,9 @@ func TestHeadersTellOfThePolicyAndOfWhatIsLeft(t *testing.T) {
 			{"50 taken", take(t, l, mint, "a", 50), `"mint";q=200;w=20`, `"mint";r=150;t=1`, ""},
 			{"all taken", take(t, l, mint, "a", 150), `"mint";q=200;w=20`, `"mint";r=0;t=1`, ""},
 			{"one refused", take(t, l, mint, "a", 1), `"mint";q=200;w=20`, `"mint";r=0;t=1`, "1"},
-			{"fifteen refused", take(t, l, mint, "a", 15), `"mint";q=200;w=20`, `"mint";r=0;t=1`, "2"},
+			{"fifteen refused", take(t, l, mint, "a", 15), `"mint";q=200;w=20`, `"mint";r=0;t=2`, "2"},
 			{"a slow one", take(t, l, slow, "a", 2), `"slow_1";q=2;w=1029`, `"slow_1";r=0;t=515`, ""},
-			{"a slow one refused", take(t, l, slow, "a", 2), `"slow_1";q=2;w=1029`, `"slow_1";r=0;t=515`, "1029"},
+			{"a slow one refused", take(t, l, slow, "a", 2), `"slow_1";q=2;w=1029`, `"slow_1";r=0;t=1029`, "1029"},
 			{"less than a second", take(t, l, fast, "a", 1), `"fast";q=1;w=1`, `"fast";r=0;t=1`, ""},
 		} {
 			h := http.Header{}
@@ -117,7 +117,7 @@ func TestTheLongestTimesDoNotOverflow(t *testing.T) {
 		}
 		h := http.Header{}
 		ratelimit.SetHeaders(h, d)
-		if got, want := h.Get("RateLimit"), `"p";r=0;t=10800`; got != want {
+		if got, want := h.Get("RateLimit"), `"p";r=0;t=9223372036`; got != want {
 			t.Errorf("RateLimit: %s, want %s", got, want)
 		}
 		if d.Err() == nil {

@@ -15,7 +15,7 @@
 //     It neither opens nor shuts, says so in log and metrics, and comes back by
 //     itself.
 //
-// A [Throttle] puts a limiter before routes: [Throttle.Charge] for one policy,
+// A [Throttle] puts a limiter before routes: [Throttle.Charge] for the rules of a request,
 // [Throttle.Gate] for a route on which failures count more than successes. A
 // refusal is the catalogue's TOO_MANY_REQUESTS.
 //

@@ -26,8 +26,8 @@ func Example() {
 		log.Fatal(err)
 	}
 	gate, err := throttle.Gate(
-		ratelimit.Policy{Name: "handshake", Rate: rate, Burst: 2},
-		ratelimit.Policy{Name: "handshake_failures", Rate: rate, Burst: 1},
+		[]ratelimit.Rule{{Policy: ratelimit.Policy{Name: "handshake", Rate: rate, Burst: 2}}},
+		[]ratelimit.Rule{{Policy: ratelimit.Policy{Name: "handshake_failures", Rate: rate, Burst: 1}}},
 	)
 	if err != nil {
 		log.Fatal(err)

@@ -169,6 +169,17 @@ func (f *Failover) TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error)
 	return f.config.Local.TakeAll(ctx, parts...)
 }
 
+// Reset implements [Limiter]. It fills both buckets; the one in Redis cannot be
+// filled while Redis is away.
+func (f *Failover) Reset(ctx context.Context, p Policy, c Caller) error {
+	if err := f.config.Local.Reset(ctx, p.Divided(f.config.Replicas), c); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.config.TimeLimit)
+	defer cancel()
+	return f.config.Redis.Reset(ctx, p, c)
+}
+
 // part is what is asked of the in-process limit instead of a: as much, but
 // never more than the whole burst of this gateway's part, since that could never
 // succeed.

@@ -1,6 +1,9 @@
 package ratelimit
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Ask is one question to a [Limiter]: may Caller take N events of Policy? An N
 // of zero only looks: it takes nothing, and is refused when not even one event
@@ -25,9 +28,18 @@ type Limiter interface {
 	// TakeAll asks several questions together and answers them in order. When
 	// one is refused, nothing is taken for any of them, and only the decisions
 	// that refuse tell anything: not all questions need have been asked. The
+	// refusal of a policy on trial is its own affair and none of the others'. The
 	// questions are not one transaction: of two requests at the same moment, one
 	// can see what the other takes and gives back.
 	TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error)
+
+	// Reset fills the bucket of a caller.
+	Reset(ctx context.Context, p Policy, c Caller) error
+}
+
+// allowed tells whether no decision refuses that is enforced.
+func allowed(decisions []Decision) bool {
+	return !slices.ContainsFunc(decisions, Decision.refuses)
 }
 
 // State names where decisions come from.
@@ -52,10 +64,14 @@ const (
 	// OutcomeFailover: the question was answered by the in-process limit because
 	// Redis is away. It counts beside Allowed or Refused, and for looks as well.
 	OutcomeFailover Outcome = "failover"
+	// OutcomeUnenforced: a policy on trial would have refused the request.
+	OutcomeUnenforced Outcome = "unenforced"
 )
 
 // Outcomes returns all outcomes, for metrics that start at zero.
-func Outcomes() []Outcome { return []Outcome{OutcomeAllowed, OutcomeRefused, OutcomeFailover} }
+func Outcomes() []Outcome {
+	return []Outcome{OutcomeAllowed, OutcomeRefused, OutcomeFailover, OutcomeUnenforced}
+}
 
 // Observer is told what limiters do, for metrics. Its methods are called by
 // many goroutines and within requests: they must not block.

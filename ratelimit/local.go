@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,6 +90,23 @@ func (l *Local) TakeAll(_ context.Context, asks ...Ask) ([]Decision, error) {
 		}
 	}
 	return decisions, nil
+}
+
+// Reset implements [Limiter]. Of a caller without a bucket of its own it fills the
+// one that it shares. It never waits and ignores ctx.
+func (l *Local) Reset(_ context.Context, p Policy, c Caller) error {
+	if err := p.Validate(); err != nil || p.Rate.IsOff() {
+		return err
+	}
+	hash := maphash.String(l.seed, string(c))
+	s := &l.table(p).shards[hash%shardCount]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := l.now()
+	lim := s.bucket(now, c, hash/shardCount)
+	// What is taken less than nothing is given; no bucket gets more than full.
+	lim.AllowN(now, -int(math.Ceil(float64(p.Burst)-lim.TokensAt(now))))
+	return nil
 }
 
 // answer tells whether a's events are there, and takes them when take, which

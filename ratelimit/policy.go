@@ -34,6 +34,9 @@ type Policy struct {
 	Burst int
 	// Cost is how many events one request is worth, from 1 to Burst. Zero means 1.
 	Cost int
+	// Trial makes the policy count and refuse nothing: its refusals are decisions
+	// that nobody enforces, so that a limit can be tried before it holds.
+	Trial bool
 }
 
 // Validate tells what is wrong with the policy, and what to do.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/go-redis/redis_rate/v10"
@@ -107,41 +105,57 @@ func (l *Redis) TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error) {
 	return decisions, nil
 }
 
-func allowed(decisions []Decision) bool {
-	return !slices.ContainsFunc(decisions, func(d Decision) bool { return !d.Allowed })
+// Reset implements [Limiter].
+func (l *Redis) Reset(ctx context.Context, p Policy, c Caller) error {
+	del := redis.NewIntCmd(ctx, "del", p.Key(c))
+	if err := l.scripts.begin(ctx, del)(); err != nil {
+		return askError(p, err)
+	}
+	return nil
 }
 
 // oneByOne asks until one question is refused.
 func (l *Redis) oneByOne(ctx context.Context, asks []Ask, decisions []Decision) (err error) {
 	for i, a := range asks {
-		if decisions[i], err = l.ask(ctx, a); err != nil || !decisions[i].Allowed {
+		if decisions[i], err = l.ask(ctx, a); err != nil || decisions[i].refuses() {
 			return err
 		}
 	}
 	return nil
 }
 
-// together asks all questions at once, the last in this goroutine. Looks are only
-// begun before it, since most of them need no more than the answer to one command.
+// together asks all questions at once. Of several that take, one pipeline is made.
+// A single one, as on most routes, shares the pipelines of other requests: looks
+// are only begun before it, since most of them need no more than the answer to one
+// command.
 func (l *Redis) together(ctx context.Context, asks []Ask, decisions []Decision) error {
+	takes := 0
+	for _, a := range asks {
+		if a.N != 0 && !a.Policy.Rate.IsOff() {
+			takes++
+		}
+	}
+	if takes > 1 {
+		return l.inOnePipeline(ctx, asks, decisions)
+	}
 	errs := make([]error, len(asks))
 	begun := make([]func() (Decision, error), len(asks))
-	last := len(asks) - 1
-	var others sync.WaitGroup
-	for i, a := range asks[:last] {
+	take := -1
+	for i, a := range asks {
 		if a.N == 0 {
 			begun[i] = l.beginLook(ctx, a)
-			continue
+		} else if !a.Policy.Rate.IsOff() {
+			take = i
 		}
-		others.Go(func() { decisions[i], errs[i] = l.ask(ctx, a) })
 	}
-	decisions[last], errs[last] = l.ask(ctx, asks[last])
+	if take >= 0 {
+		decisions[take], errs[take] = l.ask(ctx, asks[take])
+	}
 	for i, finish := range begun {
 		if finish != nil {
 			decisions[i], errs[i] = finish()
 		}
 	}
-	others.Wait()
 	return errors.Join(errs...)
 }
 
@@ -161,7 +175,7 @@ func (l *Redis) beginLook(ctx context.Context, a Ask) func() (Decision, error) {
 		case !yes:
 			return decide(p, 0, true, 0), nil
 		}
-		return l.runScript(ctx, a)
+		return runScript(ctx, l.limiter, a)
 	}
 }
 
@@ -177,17 +191,17 @@ func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
 		return l.beginLook(ctx, a)()
 	case 1:
 		return l.gather.take(ctx, bucket{p, a.Caller}, func(ctx context.Context, n int) (Decision, error) {
-			return l.runScript(ctx, Ask{p, a.Caller, n})
+			return runScript(ctx, l.limiter, Ask{p, a.Caller, n})
 		})
 	}
-	return l.runScript(ctx, a)
+	return runScript(ctx, l.limiter, a)
 }
 
 // runScript asks the limiter's script.
-func (l *Redis) runScript(ctx context.Context, a Ask) (Decision, error) {
+func runScript(ctx context.Context, limiter *redis_rate.Limiter, a Ask) (Decision, error) {
 	p := a.Policy
 	limit := redis_rate.Limit{Rate: p.Rate.events, Burst: p.Burst, Period: p.Rate.per}
-	res, err := l.limiter.AllowN(ctx, p.Key(a.Caller), limit, a.N)
+	res, err := limiter.AllowN(ctx, p.Key(a.Caller), limit, a.N)
 	if err != nil {
 		return Decision{}, askError(p, err)
 	}

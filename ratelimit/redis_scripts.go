@@ -44,21 +44,31 @@ func (s *scripts) EvalSha(ctx context.Context, hash string, keys []string, args 
 const firstKey = 3
 
 func (s *scripts) run(ctx context.Context, command, script string, keys []string, args []any) *redis.Cmd {
-	words := append(make([]any, 0, firstKey+len(keys)+len(args)), command, script, len(keys))
-	for _, key := range keys {
-		words = append(words, strings.TrimPrefix(key, redisRatePrefix))
-	}
-	cmd := redis.NewCmd(ctx, append(words, args...)...)
-	cmd.SetFirstKeyPos(firstKey)
+	cmd := scriptCommand(ctx, command, script, keys, args)
 	if err := s.begin(ctx, cmd)(); err != nil {
 		// A command that was given up may still be written to: it is not touched.
 		cmd = redis.NewCmd(ctx)
 		cmd.SetErr(err)
 		return cmd
 	}
-	if !limiterAnswer(cmd.Val()) {
+	return checked(cmd)
+}
+
+// checked looks whether an answer that is no error is one of the script.
+func checked(cmd *redis.Cmd) *redis.Cmd {
+	if cmd.Err() == nil && !limiterAnswer(cmd.Val()) {
 		cmd.SetErr(errScriptAnswer)
 	}
+	return cmd
+}
+
+func scriptCommand(ctx context.Context, command, script string, keys []string, args []any) *redis.Cmd {
+	words := append(make([]any, 0, firstKey+len(keys)+len(args)), command, script, len(keys))
+	for _, key := range keys {
+		words = append(words, strings.TrimPrefix(key, redisRatePrefix))
+	}
+	cmd := redis.NewCmd(ctx, append(words, args...)...)
+	cmd.SetFirstKeyPos(firstKey)
 	return cmd
 }
 

@@ -14,9 +14,11 @@ import (
 	"github.com/trackgate/trackgate/ratelimit"
 )
 
-func newThrottle(tb testing.TB, l ratelimit.Limiter, o ratelimit.Observer) *ratelimit.Throttle {
+// newThrottle is a throttle without jitter.
+func newThrottle(tb testing.TB, l ratelimit.Limiter, o ratelimit.Observer, opts ...ratelimit.ThrottleOption) *ratelimit.Throttle {
 	tb.Helper()
-	th, err := ratelimit.NewThrottle(l, newCallers(tb, "10.0.0.0/8"), o)
+	opts = append([]ratelimit.ThrottleOption{ratelimit.WithRandom(func() float64 { return 0 })}, opts...)
+	th, err := ratelimit.NewThrottle(l, newCallers(tb, "10.0.0.0/8"), o, opts...)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -25,11 +27,20 @@ func newThrottle(tb testing.TB, l ratelimit.Limiter, o ratelimit.Observer) *rate
 
 func newGate(tb testing.TB, th *ratelimit.Throttle, requests, failures ratelimit.Policy) *ratelimit.Gate {
 	tb.Helper()
-	g, err := th.Gate(requests, failures)
+	g, err := th.Gate(rules(requests), rules(failures))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	return g
+}
+
+// rules are policies that count by address.
+func rules(policies ...ratelimit.Policy) []ratelimit.Rule {
+	var list []ratelimit.Rule
+	for _, p := range policies {
+		list = append(list, ratelimit.Rule{Policy: p})
+	}
+	return list
 }
 
 func requestFrom(peer string) *http.Request {
@@ -146,8 +157,9 @@ func TestACallerThatIsRefusedAgainAndAgainCostsRedisLittle(t *testing.T) {
 
 func TestAGateThatIsOffAddsNothing(t *testing.T) {
 	off := ratelimit.Policy{Name: "off", Rate: ratelimit.Off}
+	offToo := ratelimit.Policy{Name: "off_too", Rate: ratelimit.Off}
 	r := newRecord()
-	g := newGate(t, newThrottle(t, newLocal(t, 0), r), off, off)
+	g := newGate(t, newThrottle(t, newLocal(t, 0), r), off, offToo)
 	h := http.Header{}
 	if err := g.Admit(requestFrom("192.0.2.7"), h); err != nil || len(h) != 0 || len(r.counts) != 0 {
 		t.Errorf("%v, %v, %v", err, h, r.counts)
@@ -190,19 +202,20 @@ func TestAGateOverADeadRedisNeitherOpensNorShuts(t *testing.T) {
 func TestAGateWithWrongPoliciesIsRefused(t *testing.T) {
 	th := newThrottle(t, newLocal(t, 0), nil)
 	good := policy(t, "p", "1/m", 5)
-	dear := good
+	dear := policy(t, "dear", "1/m", 5)
 	dear.Cost = 2
 	for name, pair := range map[string][2]ratelimit.Policy{
 		"no requests":    {{Name: "p"}, good},
 		"no failures":    {good, {Name: "p"}},
 		"dear failures":  {good, dear},
 		"no policy name": {good, {Rate: ratelimit.Off}},
+		"the same name":  {good, good},
 	} {
-		if _, err := th.Gate(pair[0], pair[1]); err == nil {
+		if _, err := th.Gate(rules(pair[0]), rules(pair[1])); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if _, err := th.Gate(dear, good); err != nil {
+	if _, err := th.Gate(rules(dear), rules(good)); err != nil {
 		t.Errorf("dear requests: %v", err)
 	}
 	if _, err := ratelimit.NewThrottle(nil, ratelimit.Callers{}, nil); err == nil {
@@ -220,7 +233,7 @@ func TestAChargeCostsWhatThePolicySaysToWhoeverIsBehindTheProxy(t *testing.T) {
 			req := requestFrom("10.0.0.1")
 			req.Header.Set("X-Forwarded-For", client)
 			h := http.Header{}
-			return h, th.Charge(req.Context(), req, h, p)
+			return h, th.Charge(req.Context(), h, newCallers(t, "10.0.0.0/8").SubjectOf(req), rules(p)...)
 		}
 		for _, left := range []string{"r=3", "r=1"} {
 			if h, err := charge("192.0.2.7"); err != nil || !strings.Contains(h.Get("RateLimit"), left) {
@@ -244,7 +257,7 @@ func TestAHandlerAnswersARefusalInTextAndJSON(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		th := newThrottle(t, newLocal(t, 0), nil)
 		served := 0
-		handler, err := th.Handler(policy(t, "hooks", "60/m", 1), http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }))
+		handler, err := th.Handler(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served++ }), rules(policy(t, "hooks", "60/m", 1))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +283,7 @@ func TestAHandlerAnswersARefusalInTextAndJSON(t *testing.T) {
 		if served != 1 {
 			t.Errorf("served %d times", served)
 		}
-		if _, err := th.Handler(ratelimit.Policy{}, nil); err == nil {
+		if _, err := th.Handler(nil, ratelimit.Rule{}); err == nil {
 			t.Error("a handler with no policy")
 		}
 	})
@@ -281,11 +294,11 @@ func TestALimiterThatCannotDecideIsAServerErrorThatShowsNothing(t *testing.T) {
 	primary.fails.Store(true)
 	th := newThrottle(t, primary, nil)
 	p := policy(t, "p", "1/m", 1)
-	g := newGate(t, th, p, p)
+	g := newGate(t, th, p, policy(t, "p_failures", "1/m", 1))
 	r := requestFrom("192.0.2.7")
 	g.Failed(r)
 	for _, err := range []error{
-		th.Charge(r.Context(), r, http.Header{}, p),
+		th.Charge(r.Context(), http.Header{}, ratelimit.Callers{}.SubjectOf(r), rules(p)...),
 		g.Admit(r, http.Header{}),
 	} {
 		e := apierror.From(err)

@@ -29,7 +29,7 @@ var (
 // BugKey takes leading zeros off a number. An alias is its own key: only the tracker
 // knows whose it is.
 func (s *site) BugKey(id string) string {
-	key, _ := digits(strings.TrimSpace(id))
+	key, _ := bridge.Digits(strings.TrimSpace(id))
 	return key
 }
 
@@ -116,7 +116,7 @@ func index(found []map[string]any) map[string]map[string]any {
 	byKey := make(map[string]map[string]any, len(found))
 	for _, m := range found {
 		for _, alias := range wordsOf(m["alias"]) {
-			if _, isNumber := digits(alias); !isNumber {
+			if _, isNumber := bridge.Digits(alias); !isNumber {
 				byKey[strings.ToLower(alias)] = m
 			}
 		}

@@ -19,7 +19,7 @@ const MaxCommentLength = 65535
 
 // CommentKey takes leading zeros off a number.
 func (s *site) CommentKey(id string) string {
-	key, _ := digits(strings.TrimSpace(id))
+	key, _ := bridge.Digits(strings.TrimSpace(id))
 	return key
 }
 
@@ -28,7 +28,7 @@ func (s *site) CommentKey(id string) string {
 func readComment(method, bug string, m map[string]any, position int) (bridge.Comment, error) {
 	id := text(m, "id")
 	if id == "" {
-		return bridge.Comment{}, badShape(method, "a comment of bug %s has no id", bug)
+		return bridge.Comment{}, bridge.BadShape(method, "a comment of bug %s has no id", bug)
 	}
 	if of := text(m, "bug_id"); of != "" {
 		bug = of
@@ -57,13 +57,13 @@ func readComment(method, bug string, m map[string]any, position int) (bridge.Com
 func readComments(method, bug string, v any) ([]bridge.Comment, error) {
 	list, ok := v.([]any)
 	if !ok {
-		return nil, badShape(method, "the comments of bug %s are no array", bug)
+		return nil, bridge.BadShape(method, "the comments of bug %s are no array", bug)
 	}
 	comments := make([]bridge.Comment, 0, len(list))
 	for i, item := range list {
 		m, ok := item.(map[string]any)
 		if !ok {
-			return nil, badShape(method, "a comment of bug %s is no struct", bug)
+			return nil, bridge.BadShape(method, "a comment of bug %s is no struct", bug)
 		}
 		comment, err := readComment(method, bug, m, i)
 		if err != nil {
@@ -79,7 +79,7 @@ func readComments(method, bug string, v any) ([]bridge.Comment, error) {
 // bug's number as its key whatever the bug was called in the question.
 func only(method string, all map[string][]bridge.Comment) ([]bridge.Comment, error) {
 	if len(all) > 1 {
-		return nil, badShape(method, "it is about %d bugs instead of one", len(all))
+		return nil, bridge.BadShape(method, "it is about %d bugs instead of one", len(all))
 	}
 	for _, list := range all {
 		return list, nil
@@ -112,7 +112,7 @@ func bounded(comments []bridge.Comment) ([]bridge.Comment, error) {
 func (s *site) writeComment(ctx context.Context, method, answerID, bug, body string) (string, error) {
 	id, ok := bugID(s.BugKey(bug))
 	if !ok {
-		return "", noSuchBug()
+		return "", bridge.NoSuchBug()
 	}
 	if err := checkText("text", body); err != nil {
 		return "", err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -78,7 +79,7 @@ func (s *site) ExplainFault(fault *xmlrpc.Fault) error {
 	name := apierror.InvalidData
 	switch code := fault.Code; {
 	case code == faultBadBugID, code == faultNoBug:
-		return noSuchBug()
+		return bridge.NoSuchBug()
 	case code == faultNoComment:
 		name = apierror.ResourceNotFound
 	case code == faultBugDenied, code == faultCommentPrivate, code == faultNoInsider, code == faultChangeDenied:
@@ -105,10 +106,6 @@ func quoted(said string) string {
 		said = string(runes[:longestText]) + "..."
 	}
 	return said
-}
-
-func noSuchBug() error {
-	return apierror.New(apierror.ResourceNotFound).WithDetail("The tracker has no such bug.")
 }
 
 // gone tells whether a question failed because something that it named does not

@@ -117,7 +117,7 @@ func (s *site) Statuses(ctx context.Context) ([]string, error) {
 	}
 	fields, err := structs(method, answer, "fields")
 	if err != nil || len(fields) == 0 {
-		return nil, cmp.Or(err, badShape(method, "there is no field"))
+		return nil, cmp.Or(err, bridge.BadShape(method, "there is no field"))
 	}
 	values, err := structs(method, fields[0], "values")
 	if err != nil {
@@ -150,7 +150,7 @@ func (s *site) legalStatuses(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	if _, ok := answer["values"].([]any); !ok {
-		return nil, badShape(method, "values is no array")
+		return nil, bridge.BadShape(method, "values is no array")
 	}
 	return wordsOf(answer["values"]), nil
 }

@@ -41,7 +41,7 @@ func launchpadComments(answer map[string]any) (map[string][]bridge.Comment, erro
 func (l *launchpad) ReadComments(ctx context.Context, bug string, ids []string) (bridge.CommentBatch, error) {
 	id, ok := bugID(l.BugKey(bug))
 	if !ok {
-		return bridge.CommentBatch{}, noSuchBug()
+		return bridge.CommentBatch{}, bridge.NoSuchBug()
 	}
 	at, err := l.now(ctx)
 	if err != nil {

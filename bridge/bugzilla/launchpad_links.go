@@ -13,14 +13,14 @@ import (
 func (l *launchpad) ReadLink(ctx context.Context, bug string) (bridge.Link, error) {
 	id, ok := bugID(l.BugKey(bug))
 	if !ok {
-		return bridge.Link{}, noSuchBug()
+		return bridge.Link{}, bridge.NoSuchBug()
 	}
 	found, err := l.findBugs(ctx, []any{id}, nil)
 	if err != nil {
 		return bridge.Link{}, err
 	}
 	if len(found) == 0 {
-		return bridge.Link{}, noSuchBug()
+		return bridge.Link{}, bridge.NoSuchBug()
 	}
 	return l.linkOf(found[0]), nil
 }
@@ -41,7 +41,7 @@ func (l *launchpad) WriteLink(ctx context.Context, bug string, link bridge.Link)
 	}
 	id, ok := bugID(l.BugKey(bug))
 	if !ok {
-		return noSuchBug()
+		return bridge.NoSuchBug()
 	}
 	number := 0
 	if link.ID != "" {

@@ -51,7 +51,7 @@ func launchpadNumber(address string) string {
 // addressOf returns the address that is put into See Also for a link: its URL, or
 // its id where that is a URL or the number of a bug on Launchpad.
 func addressOf(link bridge.Link) (string, error) {
-	number, isNumber := digits(link.ID)
+	number, isNumber := bridge.Digits(link.ID)
 	address := link.URL
 	switch {
 	case address != "":

@@ -28,7 +28,7 @@ func nativeComments(answer map[string]any) (map[string][]bridge.Comment, error) 
 	for number, v := range bugs {
 		bug, ok := v.(map[string]any)
 		if !ok {
-			return nil, badShape(commentsMethod, "what it says of bug %s is no struct", quoted(number))
+			return nil, bridge.BadShape(commentsMethod, "what it says of bug %s is no struct", quoted(number))
 		}
 		if all[number], err = readComments(commentsMethod, number, bug["comments"]); err != nil {
 			return nil, err
@@ -45,7 +45,7 @@ func nativeComments(answer map[string]any) (map[string][]bridge.Comment, error) 
 func (n *native) ReadComments(ctx context.Context, bug string, ids []string) (bridge.CommentBatch, error) {
 	id, ok := bugID(n.BugKey(bug))
 	if !ok {
-		return bridge.CommentBatch{}, noSuchBug()
+		return bridge.CommentBatch{}, bridge.NoSuchBug()
 	}
 	at, err := n.now(ctx)
 	if err != nil {
@@ -129,7 +129,7 @@ func chosenComments(answer map[string]any) ([]bridge.Comment, error) {
 	for id, v := range found {
 		m, ok := v.(map[string]any)
 		if !ok {
-			return nil, badShape(commentsMethod, "comment %s is no struct", quoted(id))
+			return nil, bridge.BadShape(commentsMethod, "comment %s is no struct", quoted(id))
 		}
 		comment, err := readComment(commentsMethod, "", m, 0)
 		if err != nil {

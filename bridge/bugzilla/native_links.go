@@ -17,14 +17,14 @@ func (n *native) ReadLink(ctx context.Context, bug string) (bridge.Link, error) 
 func (n *native) linked(ctx context.Context, bug string) (id any, link bridge.Link, err error) {
 	id, ok := bugID(n.BugKey(bug))
 	if !ok {
-		return nil, link, noSuchBug()
+		return nil, link, bridge.NoSuchBug()
 	}
 	found, err := n.findBugs(ctx, []any{id}, []string{"id", "see_also"})
 	if err != nil {
 		return nil, link, err
 	}
 	if len(found) == 0 {
-		return nil, link, noSuchBug()
+		return nil, link, bridge.NoSuchBug()
 	}
 	return id, n.linkOf(found[0]), nil
 }

@@ -93,7 +93,7 @@ func (n *native) loginByKey(ctx context.Context, key string) (*bridge.Session, e
 // before there were tokens. Never both: cookies that are over beat a good token.
 func (n *native) loginByPassword(ctx context.Context, configured bridge.Secrets) (*bridge.Session, error) {
 	const method = "User.login"
-	if until := n.guard.until(ourTime(n.remote)); !until.IsZero() {
+	if until := n.guard.until(n.remote.Now()); !until.IsZero() {
 		return nil, &bridge.RefusedError{Reason: fmt.Sprintf(
 			"It refused the password %d times and would lock the account at the next: the password is not tried before %s UTC.",
 			maxRefusals, until.UTC().Format("2006-01-02 15:04:05"))}
@@ -104,7 +104,7 @@ func (n *native) loginByPassword(ctx context.Context, configured bridge.Secrets)
 	if err != nil {
 		err = loginFailure(method, err)
 		if refused := new(bridge.RefusedError); errors.As(err, &refused) {
-			n.guard.refused(ourTime(n.remote))
+			n.guard.refused(n.remote.Now())
 		}
 		return nil, err
 	}

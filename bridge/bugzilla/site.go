@@ -29,7 +29,7 @@ type site struct {
 	remote *bridge.Remote
 	rpc    *bridge.Endpoint
 	wire   wire
-	clock  clock
+	clock  *bridge.Kept[instant]
 	// anonymous is set when there is nothing to log in with, so that no log-in
 	// can help.
 	anonymous atomic.Bool
@@ -59,7 +59,7 @@ func open(remote *bridge.Remote) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &site{remote: remote, rpc: rpc}, nil
+	return &site{remote: remote, rpc: rpc, clock: bridge.NewKept[instant](remote, clockFor)}, nil
 }
 
 // read calls a method that changes nothing and answers with a struct.

@@ -1,24 +1,18 @@
 package bugzilla
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
 // Answers are read as plain values, for the order of members changes from answer
 // to answer, those without a value are left out, and versions differ in types.
 // What cannot be made sense of is TRACKER_BAD_ANSWER and says where it stood.
-
-func badShape(method, format string, args ...any) error {
-	return apierror.New(apierror.TrackerBadAnswer).
-		WithDetail("The answer to " + method + " is not as the dialect expects: " + fmt.Sprintf(format, args...) + ".")
-}
 
 // wordOf reads a text, or the number that stands in its place.
 func wordOf(v any) string {
@@ -78,12 +72,12 @@ func numberOf(v any) (int, bool) {
 func structs(method string, m map[string]any, name string) ([]map[string]any, error) {
 	list, ok := m[name].([]any)
 	if !ok {
-		return nil, badShape(method, "%s is no array", name)
+		return nil, bridge.BadShape(method, "%s is no array", name)
 	}
 	found := make([]map[string]any, len(list))
 	for i, v := range list {
 		if found[i], ok = v.(map[string]any); !ok {
-			return nil, badShape(method, "%s[%d] is no struct", name, i)
+			return nil, bridge.BadShape(method, "%s[%d] is no struct", name, i)
 		}
 	}
 	return found, nil
@@ -100,26 +94,14 @@ func structAt(method string, m map[string]any, name string) (map[string]any, err
 			return nil, nil
 		}
 	}
-	return nil, badShape(method, "%s is no struct", name)
-}
-
-// digits brings a decimal number to the form that Bugzilla gives it, so that 007 is
-// 7, and tells whether it is one.
-func digits(s string) (string, bool) {
-	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return s, false
-	}
-	if short := strings.TrimLeft(s, "0"); short != "" {
-		return short, true
-	}
-	return "0", true
+	return nil, bridge.BadShape(method, "%s is no struct", name)
 }
 
 // wireID returns a bug's or a comment's number as it is sent, and false for a text
 // that can be the number of nothing. A number that an int cannot hold would reach
 // the database, which some refuse with the whole request.
 func wireID(key string) (int, bool) {
-	key, ok := digits(key)
+	key, ok := bridge.Digits(key)
 	if !ok {
 		return 0, false
 	}
@@ -130,7 +112,7 @@ func wireID(key string) (int, bool) {
 // bugID is wireID for what may be an alias too, which is sent as it is. Aliases
 // have neither blanks nor commas.
 func bugID(key string) (id any, ok bool) {
-	if _, isNumber := digits(key); isNumber {
+	if _, isNumber := bridge.Digits(key); isNumber {
 		n, ok := wireID(key)
 		return n, ok
 	}

@@ -8,12 +8,9 @@ package generic
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
@@ -58,7 +55,7 @@ func (d *dialect) Name() string { return Name }
 func (d *dialect) Detect(ctx context.Context) (bridge.Detection, error) {
 	var answer any
 	_, err := d.rpc.CallAlone(ctx, introspection, &answer, nil)
-	if status := new(xmlrpc.HTTPError); errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized {
+	if refused(err) {
 		err = d.rpc.Call(ctx, bridge.Read, introspection, &answer)
 		if apierror.Is(err, apierror.TrackerLoginFailed) {
 			return bridge.Detection{Reason: "It answers nobody without credentials, and does not take those that are configured. " +
@@ -79,57 +76,63 @@ func (d *dialect) Detect(ctx context.Context) (bridge.Detection, error) {
 	return bridge.Detection{}, err
 }
 
-// Login makes what every call carries, and calls nothing: user and password as
-// Basic authorization, or the token as a bearer token, or nothing.
-func (d *dialect) Login(_ context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
+// Login tries user and password as Basic authorization, or the token as a bearer
+// token, with one call. Without either it calls nothing.
+func (d *dialect) Login(ctx context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
 	secrets := credentials.Configured()
+	session, err := sessionOf(secrets)
+	if err != nil || secrets == (bridge.Secrets{}) {
+		return session, err
+	}
+	var answer any
+	_, err = d.rpc.CallWith(ctx, session, introspection, &answer, nil)
 	switch {
-	case secrets.User != "" && secrets.Token != "":
-		return nil, &bridge.RefusedError{Reason: "Both a user and a token are configured, and a call can carry one of them."}
-	case secrets.User == "" && secrets.Password != "":
-		return nil, &bridge.RefusedError{Reason: "A password is configured, and no user."}
+	case refused(err):
+		return nil, &bridge.RefusedError{Reason: "It answered HTTP 401 to the configured credentials."}
+	case err == nil, isFault(err), apierror.Is(err, apierror.TrackerBadAnswer):
+		return session, nil // whatever it makes of this call, it did not say that it is about them
+	}
+	return nil, err
+}
+
+// sessionOf is what every call carries.
+func sessionOf(secrets bridge.Secrets) (*bridge.Session, error) {
+	switch {
+	case secrets == (bridge.Secrets{}):
+		return &bridge.Session{}, nil
 	case secrets.APIKey != "":
 		return nil, &bridge.RefusedError{Reason: "An API key is configured, for which no place is known: configure it as token if the server takes bearer tokens."}
-	case strings.Contains(secrets.User, ":"):
-		return nil, &bridge.RefusedError{Reason: "A user's name with a colon cannot be sent with Basic authorization."}
-	case secrets.User != "":
-		return authorized("Basic " + base64.StdEncoding.EncodeToString([]byte(secrets.User+":"+secrets.Password))), nil
-	case secrets.Token != "":
-		return authorized("Bearer " + secrets.Token), nil
+	case secrets.Token == "":
+		return bridge.Basic(secrets)
+	case secrets.User != "" || secrets.Password != "":
+		return nil, &bridge.RefusedError{Reason: "Both a token and a user or password are configured, and a call can carry one of them."}
 	}
-	return &bridge.Session{}, nil
+	return &bridge.Session{Header: map[string]string{"Authorization": "Bearer " + secrets.Token}}, nil
 }
 
-func authorized(value string) *bridge.Session {
-	return &bridge.Session{Header: map[string]string{"Authorization": value}}
-}
-
-// Expired is true for HTTP 401. What its faults mean only the server knows, and
-// 403 may be meant for one method.
-func (d *dialect) Expired(err error) bool {
+// refused tells whether the server answered HTTP 401.
+func refused(err error) bool {
 	var status *xmlrpc.HTTPError
 	return errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized
 }
 
+func isFault(err error) bool {
+	var fault *xmlrpc.Fault
+	return errors.As(err, &fault)
+}
+
+// Expired is true for HTTP 401. What its faults mean only the server knows, and
+// 403 may be meant for one method.
+func (d *dialect) Expired(err error) bool { return refused(err) }
+
 // About finds out whether a call with the session is answered, be it with a fault.
-// The clock is that of the Date header, in whole seconds, where there is one.
 func (d *dialect) About(ctx context.Context) (bridge.About, error) {
 	var answer any
 	if err := d.rpc.Call(ctx, bridge.Read, introspection, &answer); err != nil && !apierror.Is(err, apierror.TrackerFault) {
 		return bridge.About{}, err
 	}
-	var header http.Header
-	at, err := d.remote.Midway(func() (err error) {
-		header, err = d.rpc.CallAlone(ctx, introspection, &answer, nil)
-		return err
-	})
-	about := bridge.About{Versions: map[string]string{}}
-	if fault := new(xmlrpc.Fault); err != nil && !errors.As(err, &fault) && !apierror.Is(err, apierror.TrackerBadAnswer) {
-		return bridge.About{}, err
-	}
-	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		about.UTC, about.At = date.In(time.UTC), at
-	}
+	about := bridge.About{Versions: map[string]string{}, At: d.remote.Now()}
+	about.UTC, _ = d.remote.Clock(about.At)
 	return about, nil
 }
 

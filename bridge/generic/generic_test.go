@@ -102,8 +102,8 @@ func TestCredentialsAreSentUnasked(t *testing.T) {
 	} {
 		s := start(t, "/RPC2", tc.want)
 		got, err := open(t, s.URL+"/RPC2", tc.secrets).Call(t.Context(), "g", "sample.add", []any{2, 3})
-		if err != nil || got != 5 || s.requests() != 1 {
-			t.Errorf("%v, %v after %d requests", got, err, s.requests())
+		if err != nil || got != 5 || !reflect.DeepEqual(s.calls, []string{"system.listMethods", "sample.add"}) {
+			t.Errorf("%v, %v after the calls %q", got, err, s.calls)
 		}
 	}
 }
@@ -121,8 +121,9 @@ func TestAPasswordThatIsNotTakenBeginsTheBackOff(t *testing.T) {
 	s := start(t, "/RPC2", "Basic other")
 	b := open(t, s.URL+"/RPC2", bridge.Secrets{User: "ann", Password: "secret-password"})
 	_, err := b.Call(t.Context(), "g", "sample.add", []any{2, 3})
-	if !apierror.Is(err, apierror.TrackerLoginFailed) || b.List()[0].Session != bridge.SessionBackoff {
-		t.Errorf("%v, session %s", err, b.List()[0].Session)
+	if !apierror.Is(err, apierror.TrackerLoginFailed) || !strings.Contains(err.Error(), "HTTP 401 to the configured credentials") ||
+		b.List()[0].Session != bridge.SessionBackoff || s.requests() != 1 {
+		t.Errorf("%v, session %s after %d requests", err, b.List()[0].Session, s.requests())
 	}
 	p, err := b.Probe(t.Context(), "g")
 	if err != nil || p.Dialect != "" || strings.Contains(p.Reason, "secret-password") || !strings.Contains(p.Reason, "does not take those") {

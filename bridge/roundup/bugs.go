@@ -61,36 +61,33 @@ func (f fields) links() []string {
 // that are not known yet and, at the highest level, for messages. Which issues
 // there are, filter tells: display would show those that are retired.
 func (d *dialect) ReadBugs(ctx context.Context, keys []string, level bridge.Level) (bridge.BugBatch, error) {
-	at, err := d.clock(ctx)
-	if err != nil {
-		return bridge.BugBatch{}, err
-	}
-	batch := bridge.BugBatch{Time: at}
-	ids := possible(keys)
+	begun := d.remote.Now()
+	bugs, err := d.readBugs(ctx, possible(keys), level)
+	at, _ := d.remote.Clock(begun)
+	return bridge.BugBatch{Time: at, Bugs: bugs}, err
+}
+
+func (d *dialect) readBugs(ctx context.Context, ids []string, level bridge.Level) ([]bridge.Bug, error) {
 	if len(ids) == 0 {
-		return batch, nil
+		return nil, nil
 	}
 	if level == bridge.LevelIDs {
 		found, err := d.find(ctx, filter(ids, map[string]any{}))
-		if err != nil {
-			return bridge.BugBatch{}, err
+		bugs := make([]bridge.Bug, len(found))
+		for i, id := range found {
+			bugs[i].ID = id
 		}
-		for _, id := range found {
-			batch.Bugs = append(batch.Bugs, bridge.Bug{ID: id})
-		}
-		return batch, nil
+		return bugs, err
 	}
 	issues, f, err := d.issues(ctx, ids, level)
 	if err != nil {
-		return bridge.BugBatch{}, err
+		return nil, err
 	}
-	if batch.Bugs, err = d.bugs(ctx, issues, f, level); err != nil {
-		return bridge.BugBatch{}, err
+	bugs, err := d.bugs(ctx, issues, f, level)
+	if err == nil && level == bridge.LevelFull {
+		err = d.addMessages(ctx, bugs)
 	}
-	if level == bridge.LevelFull {
-		return batch, d.addMessages(ctx, batch.Bugs)
-	}
-	return batch, nil
+	return bugs, err
 }
 
 // issue is an issue as display gives it.
@@ -106,7 +103,7 @@ func (d *dialect) issues(ctx context.Context, ids []string, level bridge.Level) 
 		return nil, fields{}, err
 	}
 	f := fieldsOf(s)
-	calls := []call{filter(ids, map[string]any{})}
+	calls := []bridge.InnerCall{filter(ids, map[string]any{})}
 	for _, id := range ids {
 		calls = append(calls, display(issueClass+id, f.names(level)...))
 	}
@@ -121,10 +118,12 @@ func (d *dialect) issues(ctx context.Context, ids []string, level bridge.Level) 
 	var issues []issue
 	for i, r := range replies[1:] {
 		switch {
-		case !exists[ids[i]], r.fault != nil && isMissing(r.fault):
+		case !exists[ids[i]], isMissing(r.err):
 			continue
-		case r.fault != nil:
-			return nil, f, d.explained(r.fault)
+		case isUnreadable(r.err):
+			return nil, f, unreadable(issueClass+ids[i], r.err)
+		case r.err != nil:
+			return nil, f, d.explained(r.err)
 		}
 		members, err := structOf(issueClass+ids[i], r.value)
 		if err != nil {
@@ -137,8 +136,8 @@ func (d *dialect) issues(ctx context.Context, ids []string, level bridge.Level) 
 
 // found is the set of ids that a filter gave.
 func (d *dialect) found(r reply) (map[string]bool, error) {
-	if r.fault != nil {
-		return nil, d.explained(r.fault)
+	if r.err != nil {
+		return nil, d.explained(r.err)
 	}
 	ids, err := readFound(r.value)
 	set := make(map[string]bool, len(ids))
@@ -198,24 +197,23 @@ func (d *dialect) bugs(ctx context.Context, issues []issue, f fields, level brid
 // The filter alone cannot be trusted: it reads a date in a time zone that nothing
 // tells, and lets all pass when it cannot read it.
 func (d *dialect) ModifiedBugs(ctx context.Context, keys []string, since time.Time) (bridge.ModifiedBatch, error) {
-	at, err := d.clock(ctx)
-	if err != nil {
-		return bridge.ModifiedBatch{}, err
-	}
+	begun := d.remote.Now()
 	spec := map[string]any{}
 	if from := fromDate(since); from != "" {
 		spec["activity"] = from
 	}
-	batch := bridge.ModifiedBatch{Time: at}
+	var batch bridge.ModifiedBatch
 	var candidates []string
+	var err error
 	if keys == nil {
-		if candidates, err = d.find(ctx, filter(nil, spec)); err != nil {
-			return bridge.ModifiedBatch{}, err
-		}
-	} else if candidates, batch.Missing, err = d.changed(ctx, keys, spec); err != nil {
-		return bridge.ModifiedBatch{}, err
+		candidates, err = d.find(ctx, filter(nil, spec))
+	} else {
+		candidates, batch.Missing, err = d.changed(ctx, keys, spec)
 	}
-	if err := checkCandidates(candidates); err != nil {
+	if err == nil {
+		err = checkCandidates(candidates)
+	}
+	if err != nil {
 		return bridge.ModifiedBatch{}, err
 	}
 	err = bridge.Batched(ctx, d.remote, candidates,
@@ -224,6 +222,7 @@ func (d *dialect) ModifiedBugs(ctx context.Context, keys []string, since time.Ti
 			batch.IDs = append(batch.IDs, ids...)
 			return nil
 		})
+	batch.Time, _ = d.remote.Clock(begun)
 	return batch, err
 }
 
@@ -231,7 +230,7 @@ func (d *dialect) ModifiedBugs(ctx context.Context, keys []string, since time.Ti
 func (d *dialect) changed(ctx context.Context, keys []string, spec map[string]any) (candidates, missing []string, err error) {
 	exists, fit := map[string]bool{}, map[string]bool{}
 	if ids := possible(keys); len(ids) > 0 {
-		replies, err := d.together(ctx, []call{filter(ids, map[string]any{}), filter(ids, spec)})
+		replies, err := d.together(ctx, []bridge.InnerCall{filter(ids, map[string]any{}), filter(ids, spec)})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -256,7 +255,7 @@ func (d *dialect) changed(ctx context.Context, keys []string, spec map[string]an
 // activeSince asks for the dates. An issue whose date cannot be read counts as
 // changed: better twice than never.
 func (d *dialect) activeSince(ctx context.Context, ids []string, since time.Time) ([]string, error) {
-	calls := make([]call, len(ids))
+	calls := make([]bridge.InnerCall, len(ids))
 	for i, id := range ids {
 		calls[i] = display(issueClass+id, "activity")
 	}

@@ -19,10 +19,7 @@ func messageIDs(v any) []string {
 // ReadComments reads messages of one issue. Roundup would give those of any:
 // ids of others are not asked for.
 func (d *dialect) ReadComments(ctx context.Context, bug string, ids []string) (bridge.CommentBatch, error) {
-	at, err := d.clock(ctx)
-	if err != nil {
-		return bridge.CommentBatch{}, err
-	}
+	begun := d.remote.Now()
 	own, err := d.messagesOf(ctx, d.BugKey(bug))
 	if err != nil {
 		return bridge.CommentBatch{}, err
@@ -37,7 +34,8 @@ func (d *dialect) ReadComments(ctx context.Context, bug string, ids []string) (b
 	if err != nil {
 		return bridge.CommentBatch{}, err
 	}
-	batch := bridge.CommentBatch{Time: at}
+	var batch bridge.CommentBatch
+	batch.Time, _ = d.remote.Clock(begun)
 	for _, m := range messages {
 		batch.Comments = append(batch.Comments, m.comment)
 	}
@@ -48,9 +46,9 @@ func (d *dialect) ReadComments(ctx context.Context, bug string, ids []string) (b
 // messagesOf lists the ids of an issue's messages.
 func (d *dialect) messagesOf(ctx context.Context, key string) ([]string, error) {
 	if _, ok := number(key); !ok {
-		return nil, noSuchBug()
+		return nil, bridge.NoSuchBug()
 	}
-	replies, err := d.together(ctx, []call{
+	replies, err := d.together(ctx, []bridge.InnerCall{
 		filter([]string{key}, map[string]any{}),
 		display(issueClass+key, "messages"),
 	})
@@ -62,9 +60,9 @@ func (d *dialect) messagesOf(ctx context.Context, key string) ([]string, error) 
 	case err != nil:
 		return nil, err
 	case !exists[key]:
-		return nil, noSuchBug()
-	case replies[1].fault != nil:
-		return nil, d.explained(replies[1].fault)
+		return nil, bridge.NoSuchBug()
+	case replies[1].err != nil:
+		return nil, d.explained(replies[1].err)
 	}
 	members, err := structOf(issueClass+key, replies[1].value)
 	return messageIDs(members["messages"]), err
@@ -120,8 +118,9 @@ func (m message) describes(created time.Time) bool {
 	return !m.made.IsZero() && !created.IsZero() && !m.made.After(created)
 }
 
-// messages reads messages by their ids, in as few calls as possible. Those that
-// do not exist, and those that the gateway's account may not see, are left out.
+// messages reads messages by their ids, in as few calls as possible. Left out are
+// those that do not exist, those that the gateway's account may not see, and those
+// that Roundup itself cannot send.
 func (d *dialect) messages(ctx context.Context, places map[string]place) (map[string]message, error) {
 	if len(places) > bridge.MaxComments {
 		return nil, bridge.TooMany("comments", bridge.MaxComments)
@@ -174,7 +173,7 @@ func authorOf(members map[string]any) string {
 }
 
 func (d *dialect) displayMessages(ctx context.Context, ids []string) (map[string]map[string]any, error) {
-	calls := make([]call, len(ids))
+	calls := make([]bridge.InnerCall, len(ids))
 	for i, id := range ids {
 		calls[i] = display(messageClass+id, "author", "content", "creation", "creator", "date")
 	}
@@ -185,10 +184,10 @@ func (d *dialect) displayMessages(ctx context.Context, ids []string) (map[string
 	found := make(map[string]map[string]any, len(replies))
 	for i, r := range replies {
 		switch {
-		case r.fault != nil && (isMissing(r.fault) || isDenied(r.fault)):
+		case isMissing(r.err), isDenied(r.err), isUnreadable(r.err):
 			continue
-		case r.fault != nil:
-			return nil, d.explained(r.fault)
+		case r.err != nil:
+			return nil, d.explained(r.err)
 		}
 		if found[ids[i]], err = structOf(messageClass+ids[i], r.value); err != nil {
 			return nil, err

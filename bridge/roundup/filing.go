@@ -75,10 +75,7 @@ func invalid(text string) error {
 // FindFiled looks through the issues that the gateway's account made, or anybody
 // where it is not known which that is, with this title and description.
 func (d *dialect) FindFiled(ctx context.Context, bug bridge.NewBug, since time.Time) (bridge.BugBatch, error) {
-	at, err := d.clock(ctx)
-	if err != nil {
-		return bridge.BugBatch{}, err
-	}
+	begun := d.remote.Now()
 	own, err := d.ownID(ctx)
 	if err != nil {
 		return bridge.BugBatch{}, err
@@ -97,12 +94,13 @@ func (d *dialect) FindFiled(ctx context.Context, bug bridge.NewBug, since time.T
 	if err := checkCandidates(candidates); err != nil {
 		return bridge.BugBatch{}, err
 	}
-	batch := bridge.BugBatch{Time: at}
+	var batch bridge.BugBatch
+	batch.Time, _ = d.remote.Clock(begun)
 	err = bridge.Batched(ctx, d.remote, candidates,
 		func(ctx context.Context, ids []string) ([]filed, error) { return d.filed(ctx, ids) },
 		func(some []filed) error {
 			for _, f := range some {
-				if sameText(f.bug.Title, bug.Title) && !f.bug.Created.Before(since) && (own == "" || f.creator == own) {
+				if bridge.SameText(f.bug.Title, bug.Title) && !f.bug.Created.Before(since) && (own == "" || f.creator == own) {
 					batch.Bugs = append(batch.Bugs, f.bug)
 				}
 			}
@@ -114,7 +112,7 @@ func (d *dialect) FindFiled(ctx context.Context, bug bridge.NewBug, since time.T
 	if err := d.addMessages(ctx, batch.Bugs); err != nil {
 		return bridge.BugBatch{}, err
 	}
-	batch.Bugs = slices.DeleteFunc(batch.Bugs, func(b bridge.Bug) bool { return !sameText(b.Description, bug.Description) })
+	batch.Bugs = slices.DeleteFunc(batch.Bugs, func(b bridge.Bug) bool { return !bridge.SameText(b.Description, bug.Description) })
 	return batch, nil
 }
 
@@ -125,7 +123,7 @@ type filed struct {
 }
 
 func (d *dialect) filed(ctx context.Context, ids []string) ([]filed, error) {
-	calls := make([]call, len(ids))
+	calls := make([]bridge.InnerCall, len(ids))
 	for i, id := range ids {
 		calls[i] = display(issueClass+id, "creation", "creator", "messages", "title")
 	}
@@ -135,7 +133,7 @@ func (d *dialect) filed(ctx context.Context, ids []string) ([]filed, error) {
 	}
 	var found []filed
 	for i, r := range replies {
-		if r.fault != nil {
+		if r.err != nil {
 			continue // it has gone, or is not for the gateway to see
 		}
 		m, err := structOf(issueClass+ids[i], r.value)
@@ -150,9 +148,4 @@ func (d *dialect) filed(ctx context.Context, ids []string) ([]filed, error) {
 		}})
 	}
 	return found, nil
-}
-
-// sameText compares a text with what Roundup made of it.
-func sameText(a, b string) bool {
-	return strings.TrimSpace(bridge.NormalLines(a)) == strings.TrimSpace(bridge.NormalLines(b))
 }

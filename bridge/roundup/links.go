@@ -22,7 +22,7 @@ const LinkProperty = "launchpad"
 func (d *dialect) ReadLink(ctx context.Context, bug string) (bridge.Link, error) {
 	key := d.BugKey(bug)
 	if _, ok := number(key); !ok {
-		return bridge.Link{}, noSuchBug()
+		return bridge.Link{}, bridge.NoSuchBug()
 	}
 	if err := d.checkLinkable(ctx); err != nil {
 		return bridge.Link{}, err
@@ -60,7 +60,7 @@ func (d *dialect) WriteLink(ctx context.Context, bug string, link bridge.Link) e
 	}
 	key := d.BugKey(bug)
 	if _, ok := number(key); !ok {
-		return noSuchBug()
+		return bridge.NoSuchBug()
 	}
 	if err := d.checkLinkable(ctx); err != nil {
 		return err

@@ -10,12 +10,15 @@ import (
 	"github.com/trackgate/trackgate/bridge"
 )
 
+// nameTime is how long the names of statuses, priorities and users are kept.
+const nameTime = 5 * time.Minute
+
 // maxNames bounds the names that are kept. More make room by forgetting all.
 const maxNames = 10_000
 
 // names keeps the names of items by their designators.
 type names struct {
-	turn *kept[struct{}] // one caller asks at a time
+	turn *bridge.Kept[struct{}] // one caller asks at a time
 
 	mu    sync.Mutex
 	known map[string]named
@@ -26,7 +29,9 @@ type named struct {
 	asked time.Time
 }
 
-func newNames() *names { return &names{turn: newKept[struct{}](0), known: map[string]named{}} }
+func newNames(remote *bridge.Remote) *names {
+	return &names{turn: bridge.NewKept[struct{}](remote, 0), known: map[string]named{}}
+}
 
 // look returns the names that are new enough, and the designators without one.
 func (n *names) look(now time.Time, designators []string) (found map[string]string, missing []string) {
@@ -70,10 +75,10 @@ func (w wanted) want(s schema, class, id string) {
 // learn finds the names, in as few calls as possible. An item that cannot be read
 // has its id for a name: other users may be hidden from the gateway's account.
 func (d *dialect) learn(ctx context.Context, w wanted) (func(class, id string) string, error) {
-	found, missing := d.names.look(d.now(), slices.Sorted(maps.Keys(w)))
+	found, missing := d.names.look(d.remote.Now(), slices.Sorted(maps.Keys(w)))
 	if len(missing) > 0 {
-		_, err := d.names.turn.get(ctx, d.now, func() (struct{}, error) {
-			learned, missing := d.names.look(d.now(), missing) // others may have asked meanwhile
+		_, err := d.names.turn.Get(ctx, func() (struct{}, error) {
+			learned, missing := d.names.look(d.remote.Now(), missing) // others may have asked meanwhile
 			err := bridge.Batched(ctx, d.remote, missing,
 				func(ctx context.Context, batch []string) (map[string]string, error) { return d.askNames(ctx, w, batch) },
 				func(batch map[string]string) error {
@@ -81,7 +86,7 @@ func (d *dialect) learn(ctx context.Context, w wanted) (func(class, id string) s
 					return nil
 				})
 			if err == nil {
-				d.names.keep(d.now(), learned)
+				d.names.keep(d.remote.Now(), learned)
 				maps.Copy(found, learned)
 			}
 			return struct{}{}, err
@@ -99,7 +104,7 @@ func (d *dialect) learn(ctx context.Context, w wanted) (func(class, id string) s
 }
 
 func (d *dialect) askNames(ctx context.Context, w wanted, designators []string) (map[string]string, error) {
-	calls := make([]call, len(designators))
+	calls := make([]bridge.InnerCall, len(designators))
 	for i, designator := range designators {
 		calls[i] = display(designator, w[designator])
 	}

@@ -36,9 +36,6 @@ func TestEveryCallCarriesCredentialsUnaskedAndXRequestedWith(t *testing.T) {
 	want := "Basic " + base64.StdEncoding.EncodeToString([]byte("gateway:gateway"))
 	with := 0
 	for _, h := range s.heads {
-		if h.Get("Authorization") == "" {
-			continue // the clock is asked for without
-		}
 		with++
 		if h.Get("Authorization") != want || h.Get("X-Requested-With") != "XMLHttpRequest" {
 			t.Errorf("a call carries %q and X-Requested-With %q", h.Get("Authorization"), h.Get("X-Requested-With"))
@@ -335,21 +332,19 @@ func TestTheTimeOfAnAnswerIsBeforeTheTrackersClockAtTheStart(t *testing.T) {
 	}
 }
 
-func TestTheClockIsAskedForAgainAfterAWhile(t *testing.T) {
+func TestNothingIsAskedForTheClockAlone(t *testing.T) {
 	s := newStandIn(t)
 	s.issue("1", "One")
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	b := open(t, s, bridge.WithClock(func() time.Time { return now }))
-	for i, want := range []int{1, 1, 2} {
-		if _, err := b.GetBugs(t.Context(), "r", []string{"1"}, bridge.LevelIDs); err != nil {
-			t.Fatal(err)
+	for range 3 {
+		if got, err := b.GetBugs(t.Context(), "r", []string{"1"}, bridge.LevelIDs); err != nil || got.Time.IsZero() {
+			t.Fatalf("%+v, %v", got, err)
 		}
-		if got := len(s.heads) - s.requests(); got != want {
-			t.Errorf("after call %d the clock was asked for %d times, want %d", i+1, got, want)
-		}
-		if i == 1 {
-			now = now.Add(31 * time.Second)
-		}
+		now = now.Add(time.Hour)
+	}
+	if len(s.heads) != 4 {
+		t.Errorf("%d requests, want one to log in and three questions", len(s.heads))
 	}
 }
 
@@ -433,12 +428,105 @@ func TestDetectionTellsRoundupFromOtherServers(t *testing.T) {
 	}
 }
 
-func TestAnAnswerWithoutADateGivesNoTimeAndSaysSo(t *testing.T) {
+func TestAnswersWithoutADateGiveNoTime(t *testing.T) {
 	s := newStandIn(t)
 	s.issue("1", "One")
-	s.anonymous = []byte("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 0\r\n\r\n")
-	_, err := open(t, s).GetBugs(t.Context(), "r", []string{"1"}, bridge.LevelIDs)
-	if !apierror.Is(err, apierror.TrackerBadAnswer) {
-		t.Errorf("%v, want TRACKER_BAD_ANSWER", err)
+	s.onCall = func(method string, _ int) []byte {
+		doc := document(t, []any{"1"})
+		return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s", len(doc), doc)
+	}
+	got, err := open(t, s).GetBugs(t.Context(), "r", []string{"1"}, bridge.LevelIDs)
+	if err != nil || len(got.Bugs) != 1 || !got.Time.IsZero() {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// cannotSend answers each multicall with a fault in which a call is about an item.
+func cannotSend(s *standIn, text string, designators ...string) {
+	s.onCall = func(method string, _ int) []byte {
+		if method != "system.multicall" {
+			return nil
+		}
+		for _, v := range s.calls[len(s.calls)-1].Params()[0].([]any) {
+			params := v.(map[string]any)["params"].([]any)
+			if name, ok := params[0].(string); ok && (len(designators) == 0 || slices.Contains(designators, name)) {
+				return httpAnswer(document(s.t, fault{1, text}))
+			}
+		}
+		return nil
+	}
+}
+
+const cannotMarshal = "<class 'TypeError'>:cannot marshal <class 'object'> objects"
+
+func TestAMessageThatRoundupCannotSendCostsNoOther(t *testing.T) {
+	s := newStandIn(t)
+	var ids []string
+	for i := range 100 {
+		ids = append(ids, fmt.Sprint(i+1))
+		s.msg(ids[i], "4", "message", "2024-03-02.09:00:05.250")
+	}
+	s.issue("1", "One", ids...)
+	for _, text := range []string{cannotMarshal, "<class 'OverflowError'>:int exceeds XML-RPC limits"} {
+		cannotSend(s, text, "msg50")
+		before := s.requests()
+		got, err := open(t, s).GetComments(t.Context(), "r", "1", ids)
+		if err != nil || len(got.Comments) != 99 || !reflect.DeepEqual(got.Missing, []string{"50"}) {
+			t.Errorf("%s: %d comments, missing %q, %v", text, len(got.Comments), got.Missing, err)
+		}
+		if n := s.requests() - before; n > 20 {
+			t.Errorf("%s: %d calls", text, n)
+		}
+	}
+}
+
+func TestAnIssueThatRoundupCannotSendIsNamedAndNotMissing(t *testing.T) {
+	s := newStandIn(t)
+	for _, id := range []string{"1", "2", "3"} {
+		s.issue(id, "An issue")
+	}
+	cannotSend(s, cannotMarshal, "issue2")
+	b := open(t, s)
+	_, err := b.GetBugs(t.Context(), "r", []string{"1", "2", "3"}, bridge.LevelMetadata)
+	if !apierror.Is(err, apierror.TrackerBadAnswer) || !strings.Contains(err.Error(), "cannot send issue2") {
+		t.Errorf("%v", err)
+	}
+	if got, err := b.GetBugs(t.Context(), "r", []string{"1", "3"}, bridge.LevelMetadata); err != nil || len(got.Bugs) != 2 {
+		t.Errorf("without it: %+v, %v", got, err)
+	}
+}
+
+func TestATrackerThatCanSendNothingIsNotAskedForEachItem(t *testing.T) {
+	ids := make([]string, 100)
+	for i := range ids {
+		ids[i] = fmt.Sprint(i + 1)
+	}
+	var all []string
+	for _, id := range ids {
+		all = append(all, "issue"+id)
+	}
+	for name, tc := range map[string]struct {
+		answer []byte
+		calls  int
+	}{
+		"a fault":                {httpAnswer(document(t, fault{1, cannotMarshal})), 12},
+		"no XML":                 {httpAnswer([]byte("<html><body>Down</html>")), 12},
+		"it can say which exist": {nil, 45},
+	} {
+		s := newStandIn(t)
+		if cannotSend(s, cannotMarshal, all...); tc.answer != nil {
+			s.onCall = func(method string, _ int) []byte {
+				if method != "system.multicall" {
+					return nil
+				}
+				return tc.answer
+			}
+		}
+		if _, err := open(t, s).GetBugs(t.Context(), "r", ids, bridge.LevelMetadata); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if n := s.requests(); n > tc.calls {
+			t.Errorf("%s: %d calls", name, n)
+		}
 	}
 }

@@ -129,7 +129,7 @@ var ofAccounts = map[string]bool{
 // asCall calls the tracker's own method as the captured client did.
 func asCall(t *testing.T, name string) (any, error) {
 	s := newStandIn(t)
-	for range 4 { // a log-in that is refused is tried again, and looked into
+	for range 4 { // credentials that are refused are tried again
 		s.raw = append(s.raw, capture(t, name, "response"))
 	}
 	method, params := "lookup", []any{"user", "bob"}

@@ -15,13 +15,10 @@ package roundup
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
@@ -43,12 +40,9 @@ const (
 type dialect struct {
 	remote *bridge.Remote
 	rpc    *bridge.Endpoint
-	// account is the name of the gateway's account, nil before the first log-in.
-	account atomic.Pointer[string]
 
-	schemas *kept[schema]
-	clocks  *kept[reading]
-	own     *kept[string]
+	schemas *bridge.Kept[schema]
+	own     *bridge.Kept[string]
 	names   *names
 }
 
@@ -74,10 +68,9 @@ func New(remote *bridge.Remote) (bridge.Dialect, error) {
 	return &dialect{
 		remote:  remote,
 		rpc:     rpc,
-		schemas: newKept[schema](schemaTime),
-		clocks:  newKept[reading](clockTime),
-		own:     newKept[string](nameTime),
-		names:   newNames(),
+		schemas: bridge.NewKept[schema](remote, schemaTime),
+		own:     bridge.NewKept[string](remote, nameTime),
+		names:   newNames(remote),
 	}, nil
 }
 
@@ -116,53 +109,51 @@ func detectFault(fault *xmlrpc.Fault) bridge.Detection {
 	return bridge.Detection{Reason: fmt.Sprintf("xmlrpc answered a call of schema with fault %d, not as Roundup does.", fault.Code)}
 }
 
-// Login makes what every call carries, and calls nothing: Roundup has no
-// sessions. Whether it takes the credentials, the first call tells.
-func (d *dialect) Login(_ context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
-	secrets := credentials.Configured()
-	session := &bridge.Session{Header: map[string]string{"X-Requested-With": "XMLHttpRequest"}}
-	switch {
-	case secrets.User == "" && (secrets.Password != "" || secrets.Token != "" || secrets.APIKey != ""):
-		return nil, &bridge.RefusedError{Reason: "Roundup is logged in to with user and password: configure these, and no token or key."}
-	case strings.Contains(secrets.User, ":"):
-		return nil, &bridge.RefusedError{Reason: "A user's name with a colon cannot be sent to Roundup."}
-	case secrets.User != "":
-		session.Header["Authorization"] = "Basic " + base64.StdEncoding.EncodeToString([]byte(secrets.User+":"+secrets.Password))
+// Login makes what every call carries, for Roundup has no sessions, and tries it
+// with the one call that every account may make.
+func (d *dialect) Login(ctx context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
+	session := &bridge.Session{Header: map[string]string{}}
+	if secrets := credentials.Configured(); secrets != (bridge.Secrets{}) {
+		var err error
+		if session, err = bridge.Basic(secrets); err != nil {
+			return nil, err
+		}
 	}
-	d.account.Store(&secrets.User)
-	return session, nil
-}
-
-// Expired is true where the credentials were not taken. There is no session to
-// renew: the repetition with the same credentials is refused as well, and the
-// back-off begins, which is what a password that was changed needs.
-func (d *dialect) Expired(err error) bool {
+	session.Header["X-Requested-With"] = "XMLHttpRequest"
+	var answer any
+	_, err := d.rpc.CallWith(ctx, session, "schema", &answer, nil)
 	fault, status := new(xmlrpc.Fault), new(xmlrpc.HTTPError)
 	switch {
-	case errors.As(err, &fault):
-		return fault.Code == faultInvalidLogin || fault.Code == faultForbidden
-	case errors.As(err, &status): // of a proxy before the tracker
-		return status.StatusCode == http.StatusUnauthorized
+	case errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized: // of a proxy before the tracker
+		return nil, &bridge.RefusedError{Reason: "It answered HTTP 401."}
+	case err != nil && !errors.As(err, &fault):
+		return nil, err
+	case fault.Code == faultInvalidLogin:
+		return nil, &bridge.RefusedError{Reason: "It does not take the user's name and password (fault 401)."}
+	case fault.Code == faultForbidden && d.remote.Account() == "":
+		return nil, &bridge.RefusedError{Reason: "It lets no visitor call its methods (fault 403): configure a user and password."}
+	case fault.Code == faultForbidden:
+		return nil, &bridge.RefusedError{Reason: "The account lacks the permission \"Xmlrpc Access\" there (fault 403)."}
 	}
-	return false
+	return session, nil // another fault is about the call, which the next one tells better
 }
 
-// About asks for the schema, as a call that every account may make: Roundup does
-// not tell its version over XML-RPC. Its clock is that of the Date header, in
-// whole seconds.
+// Expired is true where the credentials were not taken, as after a change of the
+// password. Fault 403 tells of a permission.
+func (d *dialect) Expired(err error) bool {
+	fault, status := new(xmlrpc.Fault), new(xmlrpc.HTTPError)
+	return errors.As(err, &fault) && fault.Code == faultInvalidLogin ||
+		errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized // of a proxy before the tracker
+}
+
+// About asks for the schema. Roundup does not tell its version over XML-RPC.
 func (d *dialect) About(ctx context.Context) (bridge.About, error) {
 	if _, err := d.fetchSchema(ctx); err != nil {
 		return bridge.About{}, err
 	}
-	var date time.Time
-	at, err := d.remote.Midway(func() (err error) {
-		date, err = d.askDate(ctx)
-		return err
-	})
-	if err != nil {
-		return bridge.About{}, err
-	}
-	return bridge.About{Versions: map[string]string{}, UTC: date, At: at}, nil
+	about := bridge.About{Versions: map[string]string{}, At: d.remote.Now()}
+	about.UTC, _ = d.remote.Clock(about.At)
+	return about, nil
 }
 
 // ProxyRules allow all of Roundup's methods, but for what changes accounts: the

@@ -3,6 +3,9 @@ package roundup
 import (
 	"context"
 	"strings"
+	"time"
+
+	"github.com/trackgate/trackgate/bridge"
 )
 
 // Classes of Roundup that the dialect knows. All templates have them.
@@ -30,13 +33,17 @@ const (
 	kindMultilink = "Multilink"
 )
 
+// schemaTime is how long the schema is kept. It changes when an administrator changes
+// the tracker.
+const schemaTime = 5 * time.Minute
+
 // schema returns the tracker's schema, asked for at most once in schemaTime.
 func (d *dialect) schema(ctx context.Context) (schema, error) {
-	return d.schemas.get(ctx, d.now, func() (schema, error) { return d.fetchSchema(ctx) })
+	return d.schemas.Get(ctx, func() (schema, error) { return d.fetchSchema(ctx) })
 }
 
 func (d *dialect) fetchSchema(ctx context.Context) (schema, error) {
-	value, err := d.one(ctx, call{method: "schema"})
+	value, err := d.one(ctx, call("schema"))
 	if err != nil {
 		return nil, err
 	}
@@ -48,19 +55,19 @@ func (d *dialect) fetchSchema(ctx context.Context) (schema, error) {
 func readSchema(value any) (schema, error) {
 	classes, ok := value.(map[string]any)
 	if !ok {
-		return nil, badShape("schema", "it is no struct")
+		return nil, bridge.BadShape("schema", "it is no struct")
 	}
 	s := make(schema, len(classes))
 	for class, v := range classes {
 		properties, ok := v.([]any)
 		if !ok {
-			return nil, badShape("schema", "a class is no array")
+			return nil, bridge.BadShape("schema", "a class is no array")
 		}
 		s[class] = make(map[string]property, len(properties))
 		for _, v := range properties {
 			pair, ok := v.([]any)
 			if !ok || len(pair) != 2 {
-				return nil, badShape("schema", "a property is no pair")
+				return nil, bridge.BadShape("schema", "a property is no pair")
 			}
 			s[class][textOf(pair[0])] = parseProperty(textOf(pair[1]))
 		}

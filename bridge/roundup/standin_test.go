@@ -61,7 +61,8 @@ type standIn struct {
 	mu        sync.Mutex
 	conns     map[net.Conn]bool
 	closed    bool
-	calls     []*xmlrpc.Call // those with credentials, as they came
+	calls     []*xmlrpc.Call // those with credentials, as they came, without the first log-in
+	logins    int            // 1 after that
 	inner     []innerCall    // the same with each call of a system.multicall by itself
 	heads     []http.Header
 	anonymous []byte                            // the answer to calls without credentials; nil: a captured refusal
@@ -189,13 +190,18 @@ func (s *standIn) answer(req *http.Request, doc []byte) []byte {
 		s.t.Errorf("what was sent is no call: %v", err)
 		return nil
 	}
-	s.calls = append(s.calls, call)
+	login := s.logins == 0 && call.Method == "schema"
+	if login {
+		s.logins++
+	} else {
+		s.calls = append(s.calls, call)
+	}
 	if s.onCall != nil {
 		if raw := s.onCall(call.Method, len(s.calls)); raw != nil {
 			return raw
 		}
 	}
-	if len(s.raw) > 0 {
+	if len(s.raw) > 0 && !login {
 		raw := s.raw[0]
 		s.raw = s.raw[1:]
 		return raw

@@ -46,19 +46,19 @@ func importance(remote *bridge.Remote, priority, severity string) bridge.Importa
 // Statuses lists the names of the statuses, in the order that the tracker gives
 // them by numbers, where it does.
 func (d *dialect) Statuses(ctx context.Context) ([]string, error) {
-	replies, err := d.together(ctx, []call{
-		{"list", []any{"status"}},
-		{"list", []any{"status", "order"}},
+	replies, err := d.together(ctx, []bridge.InnerCall{
+		call("list", "status"),
+		call("list", "status", "order"),
 	})
 	if err != nil {
 		return nil, err
 	}
-	if fault := replies[0].fault; fault != nil {
-		return nil, d.explained(fault)
+	if err := replies[0].err; err != nil {
+		return nil, d.explained(err)
 	}
 	list, ok := replies[0].value.([]any)
 	if !ok {
-		return nil, badShape("list of status", "it is no array")
+		return nil, bridge.BadShape("list of status", "it is no array")
 	}
 	type status struct {
 		name  string

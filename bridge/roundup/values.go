@@ -1,22 +1,15 @@
 package roundup
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
 )
 
 // Answers are read as plain values. What cannot be made sense of is
 // TRACKER_BAD_ANSWER and says where it stood.
-
-func badShape(where, format string, args ...any) error {
-	return apierror.New(apierror.TrackerBadAnswer).
-		WithDetail("The answer to " + where + " is not as the dialect expects: " + fmt.Sprintf(format, args...) + ".")
-}
 
 // textOf reads a text, "" when it is nil or of another type. Roundup sends as
 // base64 what it does not take for text, and numbers as doubles.
@@ -62,7 +55,7 @@ func idsOf(v any) []string {
 func structOf(designator string, v any) (map[string]any, error) {
 	m, ok := v.(map[string]any)
 	if !ok {
-		return nil, badShape("display of "+designator, "it is no struct")
+		return nil, bridge.BadShape("display of "+designator, "it is no struct")
 	}
 	return m, nil
 }

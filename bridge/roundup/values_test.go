@@ -51,7 +51,7 @@ func TestPropertiesAreReadFromTheirPythonRepresentation(t *testing.T) {
 }
 
 func TestNoMoreNamesAreKeptThanTheLimit(t *testing.T) {
-	n, now := newNames(), time.Unix(1e9, 0)
+	n, now := newNames(nil), time.Unix(1e9, 0)
 	many := map[string]string{}
 	for i := range maxNames {
 		many["user"+strconv.Itoa(i)] = "name"

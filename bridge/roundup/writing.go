@@ -54,11 +54,11 @@ func (d *dialect) WriteComment(ctx context.Context, bug, body string) (string, e
 // checkExists refuses an issue that is not there, before anything is written.
 func (d *dialect) checkExists(ctx context.Context, key string) error {
 	if _, ok := number(key); !ok {
-		return noSuchBug()
+		return bridge.NoSuchBug()
 	}
 	found, err := d.find(ctx, filter([]string{key}, map[string]any{}))
 	if err == nil && !slices.Contains(found, key) {
-		err = noSuchBug()
+		err = bridge.NoSuchBug()
 	}
 	return err
 }
@@ -81,12 +81,12 @@ func (d *dialect) writeMessage(ctx context.Context, body string) (string, error)
 // ownID returns the id of the gateway's account, "" when it has none or may not
 // look it up. Its name would not do: one of digits alone is taken for an id.
 func (d *dialect) ownID(ctx context.Context) (string, error) {
-	account := d.account.Load()
-	if account == nil || *account == "" {
+	account := d.remote.Account()
+	if account == "" {
 		return "", nil
 	}
-	return d.own.get(ctx, d.now, func() (string, error) {
-		replies, err := d.together(ctx, []call{{"lookup", []any{userClass, *account}}})
+	return d.own.Get(ctx, func() (string, error) {
+		replies, err := d.together(ctx, []bridge.InnerCall{call("lookup", userClass, account)})
 		if err != nil {
 			return "", err
 		}
@@ -97,7 +97,7 @@ func (d *dialect) ownID(ctx context.Context) (string, error) {
 // create makes an item and returns its id.
 func (d *dialect) create(ctx context.Context, values []any) (string, error) {
 	var answer any
-	if err := d.send(ctx, bridge.Write, call{"create", values}, &answer); err != nil {
+	if err := d.send(ctx, bridge.Write, call("create", values...), &answer); err != nil {
 		return "", err
 	}
 	id := idOf(answer)
@@ -112,5 +112,5 @@ func (d *dialect) create(ctx context.Context, values []any) (string, error) {
 // more than was asked for.
 func (d *dialect) set(ctx context.Context, designator, value string) error {
 	var answer any
-	return d.send(ctx, bridge.Write, call{"set", []any{designator, value}}, &answer)
+	return d.send(ctx, bridge.Write, call("set", designator, value), &answer)
 }

@@ -131,7 +131,7 @@ func (l *launchpad) bug(m map[string]any) bridge.Bug {
 func commentIDs(m map[string]any) ([]string, error) {
 	list, ok := m["comments"].([]any)
 	if !ok && m["comments"] != nil {
-		return nil, badShape("launchpad.bug_info", "comments is no array")
+		return nil, bridge.BadShape("launchpad.bug_info", "comments is no array")
 	}
 	ids := make([]string, 0, len(list))
 	for _, v := range list {
@@ -140,7 +140,7 @@ func commentIDs(m map[string]any) ([]string, error) {
 			id, ok = m["id"].(string)
 		}
 		if !ok {
-			return nil, badShape("launchpad.bug_info", "the id of a comment is no string")
+			return nil, bridge.BadShape("launchpad.bug_info", "the id of a comment is no string")
 		}
 		ids = append(ids, id)
 	}

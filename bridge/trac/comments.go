@@ -26,8 +26,8 @@ func (l *launchpad) CommentKey(id string) string {
 
 func splitCommentID(id string) (bug, no string, ok bool) {
 	bug, no, _ = strings.Cut(strings.TrimSpace(id), "-")
-	bug, bugOK := number(bug)
-	no, noOK := number(no)
+	bug, bugOK := bridge.Digits(bug)
+	no, noOK := bridge.Digits(no)
 	return bug, no, bugOK && noOK
 }
 
@@ -74,7 +74,7 @@ func (l *launchpad) commentsOf(ctx context.Context, key string) (time.Time, []st
 			return at, ids, err
 		}
 	}
-	return at, nil, noSuchBug()
+	return at, nil, bridge.NoSuchBug()
 }
 
 // addComments fills in the comments of bugs whose comments' ids are known.
@@ -151,7 +151,7 @@ func readComments(method string, answer []any) (commentList, error) {
 		bug, no, ok := splitCommentID(text(m, "id"))
 		n, err := strconv.Atoi(no)
 		if !ok || err != nil {
-			return commentList{}, badShape(method, "the id of a comment is not of the form bug-number")
+			return commentList{}, bridge.BadShape(method, "the id of a comment is not of the form bug-number")
 		}
 		batch.list = append(batch.list, bridge.Comment{
 			ID:     text(m, "id"),

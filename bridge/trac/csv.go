@@ -3,11 +3,8 @@ package trac
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
-	"sync/atomic"
-	"time"
 
 	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
@@ -32,11 +29,7 @@ var csvColumns = []string{"id", "summary", "status", "resolution", "priority", "
 // it reads tickets as comma-separated values. It has no
 // modified-since, for want of times that can be compared, and no comments, which
 // no CSV has: bugs come without comment ids and comments at every level.
-type csvReader struct {
-	remote *bridge.Remote
-	// member is set while the session is not a visitor's.
-	member atomic.Bool
-}
+type csvReader struct{ remote *bridge.Remote }
 
 var (
 	_ bridge.Constructor = NewCSV
@@ -53,7 +46,7 @@ func (c *csvReader) Name() string { return CSVName }
 // Detect makes a query for one ticket. Of a ticket that does not exist the answer
 // is a head alone, which proves as much.
 func (c *csvReader) Detect(ctx context.Context) (bridge.Detection, error) {
-	_, _, err := c.query(ctx, []string{"1"}, []string{"id"})
+	_, err := c.query(ctx, []string{"1"}, []string{"id"})
 	status := new(xmlrpc.HTTPError)
 	switch {
 	case err == nil:
@@ -72,15 +65,14 @@ func (c *csvReader) Detect(ctx context.Context) (bridge.Detection, error) {
 // name and password (captures 082 and 083), and none for an anonymous visitor.
 func (c *csvReader) Login(ctx context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
 	secrets := credentials.Configured()
-	c.member.Store(secrets != (bridge.Secrets{}))
-	if !c.member.Load() {
+	if secrets == (bridge.Secrets{}) {
 		return &bridge.Session{}, nil
 	}
-	visitor, err := basic(secrets)
+	visitor, err := bridge.Basic(secrets)
 	if err != nil {
 		return nil, err
 	}
-	page, err := c.remote.GetWith(ctx, visitor, "login")
+	page, err := c.remote.GetWith(ctx, visitor, loginPath)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +81,7 @@ func (c *csvReader) Login(ctx context.Context, credentials *bridge.Credentials) 
 	case cookie != "":
 		return &bridge.Session{Cookies: []*http.Cookie{{Name: authCookie, Value: cookie}}}, nil
 	case page.StatusCode == http.StatusUnauthorized, page.StatusCode == http.StatusForbidden:
-		return nil, &bridge.RefusedError{Reason: fmt.Sprintf("It answered HTTP %d to the user's name and password.", page.StatusCode)}
+		return nil, refusedBasic(page)
 	}
 	return nil, badLogin("answered " + page.Status() + " without a " + authCookie + " cookie")
 }
@@ -98,102 +90,82 @@ func (c *csvReader) Login(ctx context.Context, credentials *bridge.Credentials) 
 // them: it says nothing about a cookie that it does not know any more.
 func (c *csvReader) Expired(err error) bool {
 	status := new(xmlrpc.HTTPError)
-	return c.member.Load() && errors.As(err, &status) && status.StatusCode == http.StatusForbidden
+	return c.remote.Account() != "" && errors.As(err, &status) && status.StatusCode == http.StatusForbidden
 }
 
-// About tells the time by the Date of the answer to a query, which also shows
-// that queries are answered. No CSV tells a version.
+// About makes a query, which shows that queries are answered. No CSV tells a version.
 func (c *csvReader) About(ctx context.Context) (bridge.About, error) {
-	about := bridge.About{Versions: map[string]string{}}
-	var page *bridge.Page
-	at, err := c.remote.Midway(func() (err error) {
-		page, _, err = c.query(ctx, []string{"1"}, []string{"id"})
-		return err
-	})
-	if err != nil {
+	if _, err := c.query(ctx, []string{"1"}, []string{"id"}); err != nil {
 		return bridge.About{}, err
 	}
-	if about.UTC = dateOf(page); !about.UTC.IsZero() {
-		about.At = at
-	}
+	about := bridge.About{Versions: map[string]string{}, At: c.remote.Now()}
+	about.UTC, _ = c.remote.Clock(about.At)
 	return about, nil
 }
 
 // BugKey takes leading zeros off a number.
 func (c *csvReader) BugKey(id string) string { return ticketKey(id) }
 
-// ReadBugs reads one batch in one query, or a ticket from its own page. The time
-// is that of the first answer less what it took, and zero when it has no Date.
+// ReadBugs reads one batch in one query, or a ticket from its own page.
 func (c *csvReader) ReadBugs(ctx context.Context, keys []string, level bridge.Level) (bridge.BugBatch, error) {
-	ids := words(ticketNumbers(keys))
-	batch := bridge.BugBatch{Bugs: make([]bridge.Bug, 0, len(ids))}
-	read := func(ask func() (*bridge.Page, []csvRow, error)) error {
-		begun := ourTime(c.remote)
-		page, rows, err := ask()
-		if err != nil {
-			return err
-		}
-		if batch.Time.IsZero() {
-			batch.Time = c.began(page, begun)
-		}
-		for _, row := range rows {
-			batch.Bugs = append(batch.Bugs, c.bug(row, level))
-		}
-		return nil
+	begun := c.remote.Now()
+	rows, err := c.rows(ctx, words(ticketNumbers(keys)))
+	if err != nil {
+		return bridge.BugBatch{}, err
 	}
-	if len(ids) > fewTickets {
-		err := read(func() (*bridge.Page, []csvRow, error) { return c.query(ctx, ids, csvColumns) })
-		if err == nil && len(batch.Bugs) == 0 {
-			// A visitor who may see nothing must not be told that all is gone.
-			_, _, err = c.ticket(ctx, ids[0])
-		}
-		return batch, err
+	batch := bridge.BugBatch{Bugs: make([]bridge.Bug, 0, len(rows))}
+	for _, row := range rows {
+		batch.Bugs = append(batch.Bugs, c.bug(row, level))
 	}
-	for _, id := range ids {
-		if err := read(func() (*bridge.Page, []csvRow, error) { return c.ticket(ctx, id) }); err != nil {
-			return bridge.BugBatch{}, err
-		}
-	}
+	batch.Time, _ = c.remote.Clock(begun)
 	return batch, nil
+}
+
+func (c *csvReader) rows(ctx context.Context, ids []string) ([]csvRow, error) {
+	if len(ids) > fewTickets {
+		rows, err := c.query(ctx, ids, csvColumns)
+		if err == nil && len(rows) == 0 {
+			// A visitor who may see nothing must not be told that all is gone.
+			_, err = c.ticket(ctx, ids[0])
+		}
+		return rows, err
+	}
+	var rows []csvRow
+	for _, id := range ids {
+		found, err := c.ticket(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, found...)
+	}
+	return rows, nil
 }
 
 // query asks for tickets by number. Those that do not exist, and those that
 // visitors may not see, are left out.
-func (c *csvReader) query(ctx context.Context, ids, columns []string) (*bridge.Page, []csvRow, error) {
+func (c *csvReader) query(ctx context.Context, ids, columns []string) ([]csvRow, error) {
 	page, err := c.remote.Fetch(ctx, url.Values{"id": ids, "col": columns, "order": {"id"}, "max": {"0"}, "format": {"csv"}}, "query")
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	rows, err := readCSV(page.Body)
-	return page, rows, err
+	return readCSV(page.Body)
 }
 
 // ticket asks for one ticket. There are no rows when it does not exist.
-func (c *csvReader) ticket(ctx context.Context, id string) (*bridge.Page, []csvRow, error) {
+func (c *csvReader) ticket(ctx context.Context, id string) ([]csvRow, error) {
 	page, err := c.remote.Fetch(ctx, url.Values{"format": {"csv"}}, "ticket", id)
 	if status := new(xmlrpc.HTTPError); errors.As(err, &status) {
 		switch status.StatusCode {
 		case http.StatusNotFound:
-			return &bridge.Page{StatusCode: status.StatusCode, Header: status.Header}, nil, nil
+			return nil, nil
 		case http.StatusForbidden:
-			return nil, nil, apierror.New(apierror.Forbidden).WithDetail("The tracker does not show ticket " + id + " to visitors.")
+			return nil, apierror.New(apierror.Forbidden).WithDetail("The tracker does not show ticket " + id + " to visitors.")
 		}
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	rows, err := readCSV(page.Body)
-	return page, rows, err
-}
-
-// began is the earliest time that the tracker's clock can have shown when the
-// question was begun.
-func (c *csvReader) began(page *bridge.Page, begun time.Time) time.Time {
-	date := dateOf(page)
-	if date.IsZero() {
-		return date
-	}
-	return date.Add(begun.Sub(ourTime(c.remote))).Truncate(time.Second)
+	return readCSV(page.Body)
 }
 
 // bug makes the gateway's bug of a row.

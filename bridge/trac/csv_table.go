@@ -82,4 +82,4 @@ func readCSV(body []byte) ([]csvRow, error) {
 	}
 }
 
-func badCSV(what string) error { return badShape("a request for CSV", "%s", what) }
+func badCSV(what string) error { return bridge.BadShape("a request for CSV", "%s", what) }

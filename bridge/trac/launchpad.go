@@ -89,6 +89,9 @@ func (l *launchpad) Detect(ctx context.Context) (bridge.Detection, error) {
 		return bridge.Detection{}, err
 	}
 	switch {
+	case page.StatusCode == http.StatusUnauthorized && page.Header.Get("WWW-Authenticate") != "":
+		// The plugin's own refusal has no challenge: another stands before the site.
+		return bridge.Detection{Reason: "launchpad-auth/check is behind a password of the whole site, so that nothing can be said about a plugin."}, nil
 	case page.StatusCode == http.StatusUnauthorized:
 		return bridge.Detection{Found: true, Reason: "launchpad-auth/check answered HTTP 401: the Launchpad plugin is installed."}, nil
 	case page.StatusCode == http.StatusOK && page.Cookie(authCookie) != "":
@@ -143,13 +146,9 @@ func (l *launchpad) Expired(err error) bool {
 // ExplainFault knows the fault for a ticket that does not exist.
 func (l *launchpad) ExplainFault(fault *xmlrpc.Fault) error {
 	if fault.Code == faultNoTicket {
-		return noSuchBug()
+		return bridge.NoSuchBug()
 	}
 	return nil
-}
-
-func noSuchBug() error {
-	return apierror.New(apierror.ResourceNotFound).WithDetail("The tracker has no such bug.")
 }
 
 // About asks for versions and time. The version answer is an array in which the

@@ -23,7 +23,7 @@ func (l *launchpad) ReadLink(ctx context.Context, bug string) (bridge.Link, erro
 	n, ok := intOf(answer[1])
 	switch {
 	case !ok:
-		return bridge.Link{}, badShape(method, "the linked bug is no number")
+		return bridge.Link{}, bridge.BadShape(method, "the linked bug is no number")
 	case n == 0:
 		return bridge.Link{}, nil
 	}

@@ -2,12 +2,9 @@ package trac
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
@@ -36,17 +33,10 @@ const permissionXMLRPC = "XML_RPC"
 // is over Trac says nothing, but goes on as for an anonymous visitor, who may be
 // shown less and whose comments bear another name.
 type native struct {
-	remote    *bridge.Remote
-	endpoints map[string]*bridge.Endpoint // by path below the base
-	clock     clock
-
-	place     atomic.Pointer[place] // nil while it is to be found out
-	surveying chan struct{}         // holds one while nobody looks
-
-	mu        sync.Mutex
-	anonymous bool // the last log-in was without a user
-	given     bool // the credentials were handed out and not refused since
-	denied    bool // and then answered with HTTP 401
+	remote *bridge.Remote
+	found  *bridge.Kept[service]
+	// The endpoints of the service, by its name.
+	visitors, accounts map[string]*bridge.Endpoint
 }
 
 var (
@@ -64,15 +54,15 @@ var (
 
 // NewNative makes the dialect for one tracker.
 func NewNative(remote *bridge.Remote) (bridge.Dialect, error) {
-	n := &native{remote: remote, endpoints: map[string]*bridge.Endpoint{}, surveying: make(chan struct{}, 1)}
-	n.surveying <- struct{}{}
+	n := &native{remote: remote, found: bridge.NewKept[service](remote, serviceTime),
+		visitors: map[string]*bridge.Endpoint{}, accounts: map[string]*bridge.Endpoint{}}
+	var err error
 	for _, name := range serviceNames {
-		for _, segments := range [][]string{{name}, {loginPath, name}} {
-			endpoint, err := remote.Endpoint(segments...)
-			if err != nil {
-				return nil, err
-			}
-			n.endpoints[strings.Join(segments, "/")] = endpoint
+		if n.visitors[name], err = remote.Endpoint(name); err != nil {
+			return nil, err
+		}
+		if n.accounts[name], err = remote.Endpoint(loginPath, name); err != nil {
+			return nil, err
 		}
 	}
 	return n, nil
@@ -87,7 +77,7 @@ func (n *native) Detect(ctx context.Context) (bridge.Detection, error) {
 	const method = "system.getAPIVersion"
 	for _, name := range serviceNames {
 		var version []any
-		_, err := n.endpoints[name].CallAlone(ctx, method, &version, nil)
+		_, err := n.visitors[name].CallAlone(ctx, method, &version, nil)
 		fault, status := new(xmlrpc.Fault), new(xmlrpc.HTTPError)
 		switch {
 		case err == nil && versionOf(version) != "":
@@ -106,69 +96,21 @@ func (n *native) Detect(ctx context.Context) (bridge.Detection, error) {
 	return bridge.Detection{Reason: "xmlrpc and rpc answered HTTP 404: Trac's XML-RPC plugin is not installed."}, nil
 }
 
-// Login sends nothing: Basic authorization is its own session, which the first
-// call tries. When the tracker has answered it with HTTP 401, the next log-in is
-// refused here, so that a wrong password is tried once in each back-off.
-func (n *native) Login(_ context.Context, credentials *bridge.Credentials) (*bridge.Session, error) {
-	secrets := credentials.Configured()
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	switch {
-	case secrets == (bridge.Secrets{}):
-		n.anonymous = true
-		return &bridge.Session{}, nil
-	case n.denied:
-		n.denied, n.given = false, false
-		n.place.Store(nil) // the next session is tried without a body first
-		return nil, &bridge.RefusedError{Reason: "It answered HTTP 401 to the configured user and password."}
-	}
-	session, err := basic(secrets)
-	if err != nil {
-		return nil, err
-	}
-	n.anonymous, n.given = false, true
-	return session, nil
-}
-
-// basic is a session of a user's name and password.
-func basic(secrets bridge.Secrets) (*bridge.Session, error) {
-	switch {
-	case secrets.User == "":
-		return nil, &bridge.RefusedError{Reason: "Trac knows nothing but a user and a password, and no user is configured."}
-	case strings.Contains(secrets.User, ":"):
-		return nil, &bridge.RefusedError{Reason: "The name of the configured user has a colon, which Basic authorization cannot carry."}
-	}
-	pair := base64.StdEncoding.EncodeToString([]byte(secrets.User + ":" + secrets.Password))
-	return &bridge.Session{Header: map[string]string{"Authorization": "Basic " + pair}}, nil
-}
-
 // Expired is true for HTTP 401, which is answered before the call is looked at.
 // Fault 403 tells of a permission that the account lacks.
 func (n *native) Expired(err error) bool {
 	var status *xmlrpc.HTTPError
-	if !errors.As(err, &status) || status.StatusCode != http.StatusUnauthorized {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	// A call that was under way when the credentials were refused says nothing
-	// about those that are handed out after the back-off.
-	n.denied = n.denied || n.given
-	return !n.anonymous
+	return errors.As(err, &status) && status.StatusCode == http.StatusUnauthorized && !n.anonymous()
 }
 
-// isAnonymous tells whether the calls are those of a visitor.
-func (n *native) isAnonymous() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.anonymous
-}
+// anonymous tells whether the calls are those of a visitor, whom no log-in helps.
+func (n *native) anonymous() bool { return n.remote.Account() == "" }
 
 // ExplainFault knows the faults that have a code of their own.
 func (n *native) ExplainFault(fault *xmlrpc.Fault) error {
 	switch fault.Code {
 	case faultMissing:
-		return noSuchBug()
+		return bridge.NoSuchBug()
 	case faultForbidden:
 		return apierror.New(apierror.Forbidden).
 			WithDetail("The tracker's account lacks " + permissionIn(fault.String) + " there.")
@@ -190,36 +132,26 @@ func permissionIn(text string) string {
 	return "the permission " + word
 }
 
-// About asks for the plugin's version, and for the time of the tracker's clock,
-// which Trac's plugin does not tell: it is that of the Date of a page.
+// About asks for the plugin's version. Trac's own is told by its own server alone.
 func (n *native) About(ctx context.Context) (bridge.About, error) {
 	const method = "system.getAPIVersion"
-	rpc, err := n.rpc(ctx)
+	s, err := n.service(ctx)
 	if err != nil {
 		return bridge.About{}, err
 	}
 	var version []any
-	if err := rpc.Call(ctx, bridge.Read, method, &version); err != nil {
+	if err := n.endpoint(s).Call(ctx, bridge.Read, method, &version); err != nil {
 		return bridge.About{}, err
 	}
-	about := bridge.About{Versions: map[string]string{}}
-	if about.Versions["plugin"] = versionOf(version); about.Versions["plugin"] == "" {
-		return bridge.About{}, badShape(method, "the version is not made of numbers")
+	plugin := versionOf(version)
+	if plugin == "" {
+		return bridge.About{}, bridge.BadShape(method, "the version is not made of numbers")
 	}
-	p := n.place.Load()
-	if p == nil {
-		return about, nil
+	about := bridge.About{Versions: map[string]string{"plugin": plugin}, At: n.remote.Now()}
+	if s.trac != "" {
+		about.Versions["tracker"] = s.trac
 	}
-	page, from, to, err := n.clock.time(n.remote, func() (*bridge.Page, error) { return n.remote.Get(ctx, p.name) })
-	if err != nil {
-		return bridge.About{}, err
-	}
-	if name, ok := strings.CutPrefix(page.Header.Get("Server"), "tracd/"); ok {
-		about.Versions["tracker"], _, _ = strings.Cut(name, " ")
-	}
-	if about.UTC = dateOf(page); !about.UTC.IsZero() {
-		about.At = from.Add(to.Sub(from) / 2)
-	}
+	about.UTC, _ = n.remote.Clock(about.At)
 	return about, nil
 }
 

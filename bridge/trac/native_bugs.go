@@ -19,36 +19,33 @@ func (n *native) BugKey(id string) string { return ticketKey(id) }
 // ReadBugs reads one batch in one call. Tickets that the account may not see are
 // left out like those that do not exist, unless it can see none at all.
 func (n *native) ReadBugs(ctx context.Context, keys []string, level bridge.Level) (bridge.BugBatch, error) {
-	rpc, at, err := n.begin(ctx)
-	if err != nil {
-		return bridge.BugBatch{}, err
+	begun := n.remote.Now()
+	bugs, err := n.readBugs(ctx, ticketNumbers(keys), level)
+	at, _ := n.remote.Clock(begun)
+	return bridge.BugBatch{Time: at, Bugs: bugs}, err
+}
+
+func (n *native) readBugs(ctx context.Context, ids []int, level bridge.Level) ([]bridge.Bug, error) {
+	rpc, err := n.rpc(ctx)
+	if err != nil || len(ids) == 0 {
+		return nil, err
 	}
-	ids := ticketNumbers(keys)
-	batch := bridge.BugBatch{Time: at, Bugs: make([]bridge.Bug, 0, len(ids))}
-	if len(ids) == 0 {
-		return batch, nil
-	}
+	bugs := make([]bridge.Bug, 0, len(ids))
 	if level == bridge.LevelIDs {
 		visible, err := query(ctx, rpc, idQuery(ids))
 		if err == nil && len(visible) == 0 {
 			err = hidden(ctx, rpc, ids[0])
 		}
-		if err != nil {
-			return bridge.BugBatch{}, err
-		}
 		for _, id := range visible {
-			batch.Bugs = append(batch.Bugs, bridge.Bug{ID: strconv.Itoa(id)})
+			bugs = append(bugs, bridge.Bug{ID: strconv.Itoa(id)})
 		}
-		return batch, nil
+		return bugs, err
 	}
 	tickets, err := readTickets(ctx, rpc, ids, level >= bridge.LevelCommentIDs)
-	if err != nil {
-		return bridge.BugBatch{}, err
-	}
 	for _, t := range tickets {
-		batch.Bugs = append(batch.Bugs, n.bug(t, level))
+		bugs = append(bugs, n.bug(t, level))
 	}
-	return batch, nil
+	return bugs, err
 }
 
 // readTickets reads tickets, those that do not exist left out. When it is not
@@ -79,7 +76,7 @@ func readTickets(ctx context.Context, rpc *bridge.Endpoint, ids []int, logs bool
 	}
 	_, err = readOne(ctx, rpc, unclear[0], logs) // its own fault says what multicall's does not
 	if err == nil {
-		err = badShape("system.multicall", "it fails for ticket %d, which alone can be read", unclear[0])
+		err = bridge.BadShape("system.multicall", "it fails for ticket %d, which alone can be read", unclear[0])
 	}
 	if apierror.Is(err, apierror.ResourceNotFound) && len(visible) == 0 {
 		return tickets, nil
@@ -90,30 +87,30 @@ func readTickets(ctx context.Context, rpc *bridge.Endpoint, ids []int, logs bool
 // tryTickets reads tickets in one call. Those that could not be read, for another
 // reason than that they do not exist, are unclear.
 func tryTickets(ctx context.Context, rpc *bridge.Endpoint, ids []int, logs bool) (tickets []*ticket, unclear []int, err error) {
-	calls := make([]inner, 0, 2*len(ids))
+	calls := make([]bridge.InnerCall, 0, 2*len(ids))
 	for _, id := range ids {
-		calls = append(calls, inner{"ticket.get", []any{id}})
+		calls = append(calls, bridge.InnerCall{Method: "ticket.get", Params: []any{id}})
 		if logs {
-			calls = append(calls, inner{"ticket.changeLog", []any{id}})
+			calls = append(calls, bridge.InnerCall{Method: "ticket.changeLog", Params: []any{id}})
 		}
 	}
-	outcomes, err := multicall(ctx, rpc, calls)
+	answers, err := rpc.Multicall(ctx, calls)
 	if err != nil {
 		return nil, nil, err
 	}
-	for i, each := 0, len(calls)/len(ids); i < len(outcomes); i += each {
-		of, id := outcomes[i:i+each], ids[i/each]
+	for i, each := 0, len(calls)/len(ids); i < len(answers); i += each {
+		of, id := answers[i:i+each], ids[i/each]
 		switch {
-		case of[0].missing || of[each-1].missing:
-		case of[0].failed || of[each-1].failed:
+		case isMissing(of[0]) || isMissing(of[each-1]):
+		case of[0].Failed != nil || of[each-1].Failed != nil:
 			unclear = append(unclear, id)
 		default:
-			t, err := readTicket("ticket.get", of[0].value)
+			t, err := readTicket("ticket.get", of[0].Value)
 			if err == nil && t.number != id {
-				err = badShape("ticket.get", "ticket %d in place of %d", t.number, id)
+				err = bridge.BadShape("ticket.get", "ticket %d in place of %d", t.number, id)
 			}
 			if err == nil && logs {
-				t.comments, t.last, err = readChangeLog(of[1].value, id)
+				t.comments, t.last, err = readChangeLog(of[1].Value, id)
 			}
 			if err != nil {
 				return nil, nil, err
@@ -159,11 +156,12 @@ func hidden(ctx context.Context, rpc *bridge.Endpoint, id int) error {
 // ModifiedBugs asks which tickets were modified since. Of named tickets it is
 // asked in the same call which there are.
 func (n *native) ModifiedBugs(ctx context.Context, keys []string, since time.Time) (bridge.ModifiedBatch, error) {
-	rpc, at, err := n.begin(ctx)
+	begun := n.remote.Now()
+	rpc, err := n.rpc(ctx)
 	if err != nil {
 		return bridge.ModifiedBatch{}, err
 	}
-	batch := bridge.ModifiedBatch{Time: at}
+	var batch bridge.ModifiedBatch
 	if keys == nil {
 		const method = "ticket.getRecentChanges"
 		var answer any
@@ -172,6 +170,7 @@ func (n *native) ModifiedBugs(ctx context.Context, keys []string, since time.Tim
 		}
 		ids, err := readIDs(method, answer)
 		batch.IDs = words(ids)
+		batch.Time, _ = n.remote.Clock(begun)
 		return batch, err
 	}
 	ids := ticketNumbers(keys)
@@ -196,6 +195,7 @@ func (n *native) ModifiedBugs(ctx context.Context, keys []string, since time.Tim
 			batch.Missing = append(batch.Missing, key)
 		}
 	}
+	batch.Time, _ = n.remote.Clock(begun)
 	return batch, nil
 }
 
@@ -206,22 +206,22 @@ func existing(ctx context.Context, rpc *bridge.Endpoint, ids []int, since time.T
 	}
 	const method = "ticket.query"
 	all := idQuery(ids)
-	outcomes, err := multicall(ctx, rpc, []inner{
-		{method, []any{all}},
-		{method, []any{all + "&modified=" + since.UTC().Format(queryTime) + ".."}},
+	answers, err := rpc.Multicall(ctx, []bridge.InnerCall{
+		{Method: method, Params: []any{all}},
+		{Method: method, Params: []any{all + "&modified=" + since.UTC().Format(queryTime) + ".."}},
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	for i := range outcomes {
-		if outcomes[i].failed {
-			return nil, nil, badShape("system.multicall", "%s failed", method)
+	for i := range answers {
+		if answers[i].Failed != nil {
+			return nil, nil, bridge.BadShape("system.multicall", "%s failed", method)
 		}
 	}
-	if there, err = readIDs(method, outcomes[0].value); err != nil {
+	if there, err = readIDs(method, answers[0].Value); err != nil {
 		return nil, nil, err
 	}
-	modified, err = readIDs(method, outcomes[1].value)
+	modified, err = readIDs(method, answers[1].Value)
 	return there, modified, err
 }
 
@@ -255,13 +255,13 @@ func query(ctx context.Context, rpc *bridge.Endpoint, q string) ([]int, error) {
 func readIDs(method string, v any) ([]int, error) {
 	list, ok := v.([]any)
 	if !ok {
-		return nil, badShape(method, "it is no array")
+		return nil, bridge.BadShape(method, "it is no array")
 	}
 	ids := make([]int, len(list))
 	for i, v := range list {
 		id, ok := intOf(v)
 		if !ok || id <= 0 {
-			return nil, badShape(method, "member %d is no number of a ticket", i)
+			return nil, bridge.BadShape(method, "member %d is no number of a ticket", i)
 		}
 		ids[i] = int(id)
 	}

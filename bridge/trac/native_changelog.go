@@ -42,9 +42,10 @@ func (n *native) CommentKey(id string) string {
 func (n *native) ReadComments(ctx context.Context, bug string, ids []string) (bridge.CommentBatch, error) {
 	id, ok := ticketNumber(n.BugKey(bug))
 	if !ok {
-		return bridge.CommentBatch{}, noSuchBug()
+		return bridge.CommentBatch{}, bridge.NoSuchBug()
 	}
-	rpc, at, err := n.begin(ctx)
+	begun := n.remote.Now()
+	rpc, err := n.rpc(ctx)
 	if err != nil {
 		return bridge.CommentBatch{}, err
 	}
@@ -59,6 +60,7 @@ func (n *native) ReadComments(ctx context.Context, bug string, ids []string) (br
 		}
 		comments = slices.DeleteFunc(comments, func(c bridge.Comment) bool { return !asked[c.ID] })
 	}
+	at, _ := n.remote.Clock(begun)
 	return bridge.CommentBatch{Time: at, Comments: comments}, nil
 }
 
@@ -78,14 +80,14 @@ func readChangeLog(v any, id int) ([]bridge.Comment, int, error) {
 	const method = "ticket.changeLog"
 	rows, ok := v.([]any)
 	if !ok {
-		return nil, 0, badShape(method, "it is no array")
+		return nil, 0, bridge.BadShape(method, "it is no array")
 	}
 	bug := strconv.Itoa(id)
 	comments, last, count := []bridge.Comment{}, 0, 0
 	for i, v := range rows {
 		row, ok := v.([]any)
 		if !ok || len(row) < rowLength {
-			return nil, 0, badShape(method, "row %d is no array of %d", i, rowLength)
+			return nil, 0, bridge.BadShape(method, "row %d is no array of %d", i, rowLength)
 		}
 		if wordOf(row[rowField]) != commentField {
 			continue

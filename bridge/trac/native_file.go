@@ -33,7 +33,7 @@ func wordsIn(method string, list []any) ([]string, error) {
 	for i, v := range list {
 		word, ok := v.(string)
 		if !ok {
-			return nil, badShape(method, "member %d is no string", i)
+			return nil, bridge.BadShape(method, "member %d is no string", i)
 		}
 		found[i] = word
 	}
@@ -158,7 +158,8 @@ func unfit(format string, args ...any) error {
 // made cannot be told: the account's name at the tracker need not be that with
 // which it logs in.
 func (n *native) FindFiled(ctx context.Context, bug bridge.NewBug, since time.Time) (bridge.BugBatch, error) {
-	rpc, at, err := n.begin(ctx)
+	begun := n.remote.Now()
+	rpc, err := n.rpc(ctx)
 	if err != nil {
 		return bridge.BugBatch{}, err
 	}
@@ -166,17 +167,18 @@ func (n *native) FindFiled(ctx context.Context, bug bridge.NewBug, since time.Ti
 	if err != nil {
 		return bridge.BugBatch{}, err
 	}
-	batch := bridge.BugBatch{Time: at}
+	var batch bridge.BugBatch
 	err = bridge.Batched(ctx, n.remote, words(ids), func(ctx context.Context, keys []string) ([]*ticket, error) {
 		return readTickets(ctx, rpc, ticketNumbers(keys), false)
 	}, func(tickets []*ticket) error {
 		for _, t := range tickets {
-			if sameText(text(t.fields, "summary"), bug.Title) && sameText(text(t.fields, "description"), bug.Description) && !t.created.Before(since.Truncate(time.Second)) {
+			if bridge.SameText(text(t.fields, "summary"), bug.Title) && bridge.SameText(text(t.fields, "description"), bug.Description) && !t.created.Before(since.Truncate(time.Second)) {
 				batch.Bugs = append(batch.Bugs, bridge.Bug{ID: strconv.Itoa(t.number), Title: text(t.fields, "summary"), Created: t.created})
 			}
 		}
 		return nil
 	})
+	batch.Time, _ = n.remote.Clock(begun)
 	return batch, err
 }
 

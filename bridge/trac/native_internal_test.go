@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
@@ -32,30 +33,19 @@ func capturedValue(t testing.TB, number string) any {
 
 // A failed call within system.multicall is no struct of faultCode and faultString.
 func TestAFailedCallOfAMulticallIsAStructOfAnException(t *testing.T) {
-	outcomes, err := readMulticall(capturedValue(t, "005").([]any), 5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, want := range []outcome{{}, {}, {failed: true, missing: true}, {failed: true}, {}} {
-		if got := outcomes[i]; got.failed != want.failed || got.missing != want.missing || (got.value == nil) != want.failed {
-			t.Errorf("call %d: %+v, want %+v", i, got, want)
+	answers := capturedValue(t, "005").([]any)
+	for i, want := range []struct{ failed, missing bool }{{}, {}, {true, true}, {true, false}, {}} {
+		failed, is := answers[i].(map[string]any)
+		if is != want.failed || isMissing(bridge.InnerAnswer{Failed: failed}) != want.missing {
+			t.Errorf("call %d: %v, want %+v", i, answers[i], want)
 		}
 	}
-	if found, err := readTicket("ticket.get", outcomes[1].value); err != nil || found.number != 2 || found.stamp() != "1710841020125458" {
+	if found, err := readTicket("ticket.get", answers[1].([]any)[0]); err != nil || found.number != 2 || found.stamp() != "1710841020125458" {
 		t.Errorf("the ticket is %+v (%v)", found, err)
 	}
 	// As elsewhere, which other versions may do.
-	outcomes, err = readMulticall([]any{map[string]any{"faultCode": 404, "faultString": "Ticket 1 does not exist."}}, 1)
-	if err != nil || !outcomes[0].missing {
-		t.Errorf("%+v (%v)", outcomes, err)
-	}
-}
-
-func TestAMulticallThatDoesNotFitItsCallsIsABadAnswer(t *testing.T) {
-	for _, answer := range [][]any{{}, {1}, {[]any{}}, {[]any{1, 2}}, {[]any{1}, []any{1}}} {
-		if _, err := readMulticall(answer, 1); err == nil {
-			t.Errorf("%v is taken", answer)
-		}
+	if !isMissing(bridge.InnerAnswer{Failed: map[string]any{"faultCode": 404, "faultString": "Ticket 1 does not exist."}}) {
+		t.Error("fault 404 is not understood")
 	}
 }
 

@@ -81,7 +81,7 @@ func (n *native) WriteLink(ctx context.Context, bug string, link bridge.Link) er
 func (n *native) linked(ctx context.Context, bug string) (*bridge.Endpoint, *ticket, error) {
 	id, ok := ticketNumber(n.BugKey(bug))
 	if !ok {
-		return nil, nil, noSuchBug()
+		return nil, nil, bridge.NoSuchBug()
 	}
 	rpc, err := n.rpc(ctx)
 	if err != nil {

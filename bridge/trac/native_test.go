@@ -1,7 +1,6 @@
 package trac_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -100,9 +99,10 @@ func TestTheAnswerToAnUnreadBodyIsNoAnswerToTheNextCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.native("ticket.status.getAll", "079", "049")
+	r.page("/lp/login/xmlrpc", unauthorized(t, "079"))
 	_, err := b.Statuses(t.Context(), "lp")
 	wantFault(t, err, apierror.TrackerLoginFailed, "HTTP 401")
-	r.native("system.getAPIVersion", "001")
+	r.native("system.getAPIVersion", "001").page("/lp/login/xmlrpc", nativeCapture(t, "101", "response"))
 	if err := b.Retry(t.Context(), "lp"); err != nil {
 		t.Fatal(err)
 	}
@@ -111,29 +111,33 @@ func TestTheAnswerToAnUnreadBodyIsNoAnswerToTheNextCall(t *testing.T) {
 	}
 }
 
-// remembering is the dialect with sessions that nobody asked its log-in for, as
-// those that were kept over a restart.
-type remembering struct{ bridge.Dialect }
-
-func (remembering) Login(context.Context, *bridge.Credentials) (*bridge.Session, error) {
-	return &bridge.Session{Header: map[string]string{"Authorization": "Basic b2xk"}}, nil
+// One attempt is made, with no body that tracd could take for another request.
+func TestAWrongPasswordIsTriedOnce(t *testing.T) {
+	r := newNativeReplayer(t).page("/lp/login/xmlrpc", unauthorized(t, "080"))
+	b := openNative(t, r)
+	for range 2 {
+		_, err := b.GetBugs(t.Context(), "lp", []string{"2"}, bridge.LevelMetadata)
+		wantFault(t, err, apierror.TrackerLoginFailed, "It answered HTTP 401 to the configured user and password.")
+	}
+	var lines []string
+	for _, sent := range r.requests() {
+		lines = append(lines, sent.line)
+	}
+	if want := []string{"GET /lp/xmlrpc", "GET /lp/login/xmlrpc"}; !reflect.DeepEqual(lines, want) {
+		t.Errorf("sent %q, want %q", lines, want)
+	}
+	if status := b.List()[0]; status.Session != bridge.SessionBackoff {
+		t.Errorf("the session is %s", status.Session)
+	}
 }
 
-// The bridge asks what the tracker says about itself in the middle of the first
-// trial of a session, when two in a row are refused.
-func TestATrialOfASessionDoesNotWaitForItself(t *testing.T) {
-	named := bridge.Named{Name: trac.NativeName, New: func(r *bridge.Remote) (bridge.Dialect, error) {
-		d, err := trac.NewNative(r)
-		return remembering{d}, err
-	}}
-	r := newNativeReplayer(t).page("/lp/login/xmlrpc", unauthorized(t, "080"))
-	r.answerBytes("system.getAPIVersion", unauthorized(t, "080"))
-	b, err := bridge.New([]bridge.Config{{Name: "lp", URL: r.url(), Dialect: trac.NativeName, AllowPrivate: true}}, []bridge.Named{named}, nil, nil)
-	if err != nil {
-		t.Fatal(err)
+func TestALogInThatIsNotThereIsNoRefusal(t *testing.T) {
+	r := newNativeReplayer(t).page("/lp/login/xmlrpc", nativeCapture(t, "109", "response"))
+	b := openNative(t, r)
+	wantFault(t, b.Retry(t.Context(), "lp"), apierror.TrackerBadAnswer, "HTTP 404")
+	if status := b.List()[0]; status.Session == bridge.SessionBackoff {
+		t.Errorf("the session is %s", status.Session)
 	}
-	defer b.Close()
-	wantFault(t, b.Retry(t.Context(), "lp"), apierror.TrackerLoginFailed, "")
 }
 
 func TestIDsThatAreNoNumbersAreNotAskedFor(t *testing.T) {
@@ -354,43 +358,34 @@ func TestABugThatWasFiledIsFound(t *testing.T) {
 }
 
 // The time is never later than the tracker's clock was when the question began:
-// its Date, less the time of the one exchange that told it.
+// the Date of the answer, less the time that it took.
 func TestTheTimeOfAnAnswerIsTheEarliestThatTheDateCanMean(t *testing.T) {
-	date := time.Date(2026, 11, 21, 19, 58, 14, 0, time.UTC) // of capture 101
+	date := time.Date(2026, 11, 21, 19, 58, 14, 0, time.UTC) // of every answer
 	for name, test := range map[string]struct {
 		step time.Duration // that our clock goes on each time it is looked at
 		late time.Duration // at most so far before the truth
-	}{"our clock stands": {0, 0}, "our clock goes": {300 * time.Millisecond, 2 * time.Second}} {
+	}{"our clock stands": {0, 0}, "our clock goes": {300 * time.Millisecond, 4 * time.Second}} {
 		t.Run(name, func(t *testing.T) {
 			now := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 			clock := func() time.Time { now = now.Add(test.step); return now }
-			r := newNativeReplayer(t).multi("016")
+			r := newNativeReplayer(t).multi("016").native("system.getAPIVersion", "001")
 			b := openNative(t, r, bridge.WithClock(clock))
-			read, err := b.GetBugs(t.Context(), "lp", []string{"2"}, bridge.LevelMetadata)
-			if err != nil {
+			if err := b.Retry(t.Context(), "lp"); err != nil { // which logs in
 				t.Fatal(err)
 			}
-			if test.step == 0 && !read.Time.Equal(date) {
-				t.Errorf("the time is %v, want %v", read.Time, date)
-			}
-			if read.Time.After(date.Add(10*time.Second)) || read.Time.Before(date.Add(-test.late)) {
-				t.Errorf("the time is %v, the tracker's %v", read.Time, date)
-			}
-			gets := func() (n int) {
-				for _, sent := range r.requests() {
-					if sent.line == "GET /lp/xmlrpc" {
-						n++
-					}
+			for range 3 {
+				before := len(r.requests())
+				read, err := b.GetBugs(t.Context(), "lp", []string{"2"}, bridge.LevelMetadata)
+				if err != nil {
+					t.Fatal(err)
 				}
-				return n
-			}
-			before := gets()
-			now = now.Add(2 * time.Minute)
-			if _, err := b.GetBugs(t.Context(), "lp", []string{"2"}, bridge.LevelMetadata); err != nil {
-				t.Fatal(err)
-			}
-			if gets() != before+1 {
-				t.Errorf("the clock was not asked for again after two minutes: %d", gets())
+				if read.Time.After(date) || read.Time.Before(date.Add(-test.late)) {
+					t.Errorf("the time is %v, the tracker's %v", read.Time, date)
+				}
+				if n := len(r.requests()) - before; n != 1 {
+					t.Errorf("%d requests in place of the question alone", n)
+				}
+				now = now.Add(time.Hour)
 			}
 		})
 	}

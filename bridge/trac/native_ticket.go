@@ -25,7 +25,7 @@ func (t *ticket) stamp() string { return text(t.fields, "_ts") }
 
 // ticketNumber reads an id as the plugin's int. What is none names no ticket.
 func ticketNumber(id string) (int, bool) {
-	digits, ok := number(id)
+	digits, ok := bridge.Digits(id)
 	n, err := strconv.ParseInt(digits, 10, 32)
 	return int(n), ok && err == nil && n > 0
 }
@@ -46,17 +46,30 @@ func ticketNumbers(ids []string) []int {
 func readTicket(where string, v any) (*ticket, error) {
 	parts, ok := v.([]any)
 	if !ok || len(parts) < 4 {
-		return nil, badShape(where, "a ticket is no array of four")
+		return nil, bridge.BadShape(where, "a ticket is no array of four")
 	}
 	id, ok := intOf(parts[0])
 	if !ok || id <= 0 {
-		return nil, badShape(where, "the id of a ticket is no number")
+		return nil, bridge.BadShape(where, "the id of a ticket is no number")
 	}
 	fields, ok := parts[3].(map[string]any)
 	if !ok {
-		return nil, badShape(where, "the fields of ticket %d are no struct", id)
+		return nil, bridge.BadShape(where, "the fields of ticket %d are no struct", id)
 	}
 	return &ticket{number: int(id), created: momentOf(parts[1]), modified: momentOf(parts[2]), fields: fields}, nil
+}
+
+// titleMissing is what Trac calls the failure of a call for a ticket that does
+// not exist, in English.
+const titleMissing = "Invalid ticket number"
+
+// isMissing tells whether a call within system.multicall failed because there is
+// no such ticket. A failure is not a struct of faultCode and faultString, as
+// elsewhere, but one of what Trac's exception holds: _message, title and
+// show_traceback (capture 005). Both are understood.
+func isMissing(a bridge.InnerAnswer) bool {
+	code, _ := intOf(a.Failed["faultCode"])
+	return a.Failed != nil && (code == faultMissing || text(a.Failed, "title") == titleMissing)
 }
 
 // momentOf reads a dateTime, which is in UTC and has no zone, or as of old

@@ -26,7 +26,7 @@ const (
 func (n *native) WriteComment(ctx context.Context, bug, body string) (string, error) {
 	id, ok := ticketNumber(n.BugKey(bug))
 	if !ok {
-		return "", noSuchBug()
+		return "", bridge.NoSuchBug()
 	}
 	rpc, err := n.rpc(ctx)
 	if err != nil {
@@ -60,7 +60,7 @@ func written(before *ticket, comments []bridge.Comment, body string) string {
 		if c.Number <= before.last {
 			continue
 		}
-		if sameText(c.Text, body) {
+		if bridge.SameText(c.Text, body) {
 			return c.ID
 		}
 		newer = append(newer, c)
@@ -69,12 +69,6 @@ func written(before *ticket, comments []bridge.Comment, body string) string {
 		return newer[0].ID // characters that XML cannot carry were replaced on the way
 	}
 	return ""
-}
-
-// sameText compares a text with what Trac made of it: it changes line ends and
-// takes white space off the ends.
-func sameText(a, b string) bool {
-	return strings.TrimSpace(bridge.NormalLines(a)) == strings.TrimSpace(bridge.NormalLines(b))
 }
 
 // look reads a ticket with its change log, in one call.
@@ -86,7 +80,7 @@ func look(ctx context.Context, rpc *bridge.Endpoint, id int) (*ticket, error) {
 	case err != nil, len(unclear) > 0:
 		return readOne(ctx, rpc, id, true)
 	case len(tickets) == 0:
-		return nil, noSuchBug()
+		return nil, bridge.NoSuchBug()
 	}
 	return tickets[0], nil
 }

@@ -1,28 +1,22 @@
 package trac
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/bridge"
 )
 
 // Answers are read as plain values, for plugins differ in what they leave out
 // and in which of string and int they send. What cannot be made sense of is
 // TRACKER_BAD_ANSWER and says where it stood.
 
-func badShape(where, format string, args ...any) error {
-	return apierror.New(apierror.TrackerBadAnswer).
-		WithDetail("The answer to " + where + " is not as the dialect expects: " + fmt.Sprintf(format, args...) + ".")
-}
-
 // stamped splits an answer of the form [UTC epoch, rest].
 func stamped(where string, answer []any, parts int) (time.Time, error) {
 	if len(answer) < parts {
-		return time.Time{}, badShape(where, "an array of %d, not of %d or more", len(answer), parts)
+		return time.Time{}, bridge.BadShape(where, "an array of %d, not of %d or more", len(answer), parts)
 	}
 	return timeAt(where, answer, 0)
 }
@@ -30,11 +24,11 @@ func stamped(where string, answer []any, parts int) (time.Time, error) {
 // timeAt reads one member of an array as epoch seconds.
 func timeAt(where string, values []any, i int) (time.Time, error) {
 	if i >= len(values) {
-		return time.Time{}, badShape(where, "an array of %d without a member %d", len(values), i)
+		return time.Time{}, bridge.BadShape(where, "an array of %d without a member %d", len(values), i)
 	}
 	t := timeOf(values[i])
 	if t.IsZero() {
-		return time.Time{}, badShape(where, "member %d is no time in seconds", i)
+		return time.Time{}, bridge.BadShape(where, "member %d is no time in seconds", i)
 	}
 	return t, nil
 }
@@ -91,12 +85,12 @@ func wordOf(v any) string {
 func structsAt(where string, values []any, i int) ([]map[string]any, error) {
 	list, ok := values[i].([]any)
 	if !ok {
-		return nil, badShape(where, "member %d is no array", i)
+		return nil, bridge.BadShape(where, "member %d is no array", i)
 	}
 	structs := make([]map[string]any, len(list))
 	for j, v := range list {
 		if structs[j], ok = v.(map[string]any); !ok {
-			return nil, badShape(where, "member %d[%d] is no struct", i, j)
+			return nil, bridge.BadShape(where, "member %d[%d] is no struct", i, j)
 		}
 	}
 	return structs, nil
@@ -105,20 +99,8 @@ func structsAt(where string, values []any, i int) ([]map[string]any, error) {
 // text reads a member of a struct, "" when there is none.
 func text(m map[string]any, name string) string { return wordOf(m[name]) }
 
-// number brings the decimal digits of a ticket or comment number to the form
-// that Trac gives them, so that 007 is 7.
-func number(digits string) (string, bool) {
-	if digits == "" || strings.Trim(digits, "0123456789") != "" {
-		return digits, false
-	}
-	if short := strings.TrimLeft(digits, "0"); short != "" {
-		return short, true
-	}
-	return "0", true
-}
-
 // ticketKey is the form in which Trac itself writes the id of a ticket.
 func ticketKey(id string) string {
-	key, _ := number(strings.TrimSpace(id))
+	key, _ := bridge.Digits(strings.TrimSpace(id))
 	return key
 }

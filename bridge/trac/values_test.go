@@ -11,19 +11,6 @@ import (
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
-func TestNumbersLoseTheirLeadingZeros(t *testing.T) {
-	for digits, want := range map[string]string{"7": "7", "007": "7", "0": "0", "000": "0", "10": "10", "99999999999999999999": "99999999999999999999"} {
-		if got, ok := number(digits); !ok || got != want {
-			t.Errorf("%q became %q, %v, want %q", digits, got, ok, want)
-		}
-	}
-	for _, other := range []string{"", "-1", "+1", "1.0", "1_0", "\u0667", "x", " 1"} {
-		if got, ok := number(other); ok || got != other {
-			t.Errorf("%q became the number %q", other, got)
-		}
-	}
-}
-
 func TestWholeNumbersComeInManyForms(t *testing.T) {
 	for _, v := range []any{7, int64(7), 7.0, "7", " 7 "} {
 		if n, ok := intOf(v); !ok || n != 7 {

@@ -76,10 +76,13 @@ Usage:
   trackgate token mint [--tracker NAME]        print a new token
   trackgate token show [FINGERPRINT ...]       tell about tokens; without fingerprints, reads
   trackgate token revoke [FINGERPRINT ...]       tokens or fingerprints from standard input
+  trackgate limits show [KEY]                  show the limits, and how an address, USER@ADDRESS
+                                                 or tracker stands with them; --json for programs
+  trackgate limits reset KEY                   let one begin anew
   trackgate version                            print the version
   trackgate help                               print this
 
-Flags of serve and token:
+Flags of serve, token and limits:
   --config FILE        TOML file (default: none; the defaults work)
   --data DIR           data directory (default: $XDG_DATA_HOME/trackgate)
   --set SECTION.KEY=VALUE   one setting; can be given many times
@@ -103,6 +106,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return p.demo(ctx, args[1:])
 	case "token":
 		return p.token(ctx, args[1:])
+	case "limits":
+		return p.limits(ctx, args[1:])
 	case "version", "--version":
 		return p.version(args[1:])
 	case "help", "-h", "--help":

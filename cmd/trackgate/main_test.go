@@ -106,6 +106,10 @@ func TestWrongUsageIsExitStatus2AndSaysWhatIsWrong(t *testing.T) {
 		{[]string{"token", "mint", "extra"}, "takes no arguments"},
 		{[]string{"token", "show"}, "name a token"},
 		{[]string{"token", "show", "zz"}, "argument 1 is not a fingerprint"},
+		{[]string{"limits"}, "show, reset"},
+		{[]string{"limits", "raise"}, `no command "raise"`},
+		{[]string{"limits", "reset"}, "needs a key"},
+		{[]string{"limits", "show", "192.0.2.7", "192.0.2.8"}, `takes one key: "192.0.2.8"`},
 		{[]string{"serve", "--set", "nonsense"}, "write it as section.key=value"},
 	} {
 		r := command(t, "", tc.args...)

@@ -8,7 +8,7 @@ import http.client
 import urllib.parse
 import xmlrpc.client
 
-from trac_callback import CALLBACKS, FORM, Callback
+from callback import CALLBACKS, FORM, Callback
 
 HONEST = {"TE": "deflate,gzip;q=0.3", "Connection": "TE, close", "User-Agent": "Bugzilla/5.2+",
           **FORM}

@@ -1,4 +1,4 @@
-"""The control interface of the Bugzilla peer: that of trac_control.py, and
+"""The control interface of the Bugzilla peer: that of control.py, and
 
     POST /site {setting: value, ...}    changes settings (bugzilla_site.Settings)
     POST /delay {"seconds": N}          how long every answer to a call takes; 0: no longer
@@ -9,8 +9,8 @@ largest number of calls that were being answered at the same time.
 
 import collections
 
-from trac_control import LEDGER_ENTRIES, Control, Ledger
-from trac_misbehaviour import ANSWERS, BadRule
+from control import LEDGER_ENTRIES, Control, Ledger
+from misbehaviour import ANSWERS, BadRule
 
 
 class BugzillaLedger(Ledger):
@@ -58,27 +58,6 @@ class BugzillaControl(Control):
 
 
 # Misbehaviours that only a Bugzilla has, added to those that all peers share.
-
-
-@ANSWERS.kind
-def honest(exchange):
-    """Answers as it should: for rules that begin with a later request."""
-    exchange.send(exchange.execute())
-
-
-@ANSWERS.kind
-def expire(exchange):
-    """Ends all sessions, and then answers."""
-    exchange.server.sessions.end_all()
-    exchange.send(exchange.execute())
-
-
-@ANSWERS.kind
-def expire_after(exchange):
-    """Answers, and ends all sessions before the answer is sent."""
-    answer = exchange.execute()
-    exchange.server.sessions.end_all()
-    exchange.send(answer)
 
 
 @ANSWERS.kind

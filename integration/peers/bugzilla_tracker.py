@@ -10,26 +10,23 @@ prints one line of JSON once it accepts:
     {"url": "http://127.0.0.1:PORT", "control": "http://127.0.0.1:PORT"}
 
 Call XML-RPC at {url}/xmlrpc.cgi. The control interface is described in bugzilla_control.py and
-trac_control.py, what can go wrong in trac_misbehaviour.py and trac_callback.py. Requests have
-one of the places "login" (User.login, Launchpad.login), "xmlrpc" (other calls) and "other".
+control.py, what can go wrong in misbehaviour.py and callback.py. Requests have
+one of the places "login" (User.login, Launchpad.login), "write" (what changes bugs), "xmlrpc"
+(other calls, and writes without a rule of their own) and "other".
 """
 
 import argparse
 import gzip
 import http.cookies
-import http.server
-import json
-import os
 import re
 import secrets
 import sys
-import threading
 import time
 
 # The modules beside this script lie in a source tree that stays clean.
 sys.dont_write_bytecode = True
 
-import trac_launchpad  # noqa: E402
+import peer_http  # noqa: E402
 from bugzilla_accounts import LETTERS  # noqa: E402
 from bugzilla_callback import BugzillaCallback  # noqa: E402
 from bugzilla_control import BugzillaControl, BugzillaLedger  # noqa: E402
@@ -39,14 +36,12 @@ from bugzilla_site import Shape, Site  # noqa: E402
 from bugzilla_wire import CLIENT, Fault, client_fault, etag, parse_call, response  # noqa: E402
 from bugzilla_wire import SOAP_LITE  # noqa: E402
 from bugzilla_writing import BUG  # noqa: E402
-from trac_callback import CALLBACKS  # noqa: E402
-from trac_launchpad import Answer  # noqa: E402
-from trac_misbehaviour import ANSWERS, Rules, chunk  # noqa: E402
-from trac_tickets import Clock  # noqa: E402
+from callback import CALLBACKS  # noqa: E402
+from misbehaviour import ANSWERS, Rules, chunk  # noqa: E402
+from peer_http import BODY_LIMIT, Answer, Clock, Server, serve  # noqa: E402
 
 APACHE_HTML = "text/html; charset=iso-8859-1"
 OPEN_TYPE = "text/xml"
-BODY_LIMIT = 16 << 20
 REQUEST_COOKIE = "Bugzilla_login_request_cookie"
 
 # How a CGI script's output is cut into chunks: the first one is shorter by the script's
@@ -62,18 +57,14 @@ TROUBLES = {"database": "187-site-database-unreadable",
             "configuration": "188-site-broken-configuration"}
 
 
-class Tracker(http.server.ThreadingHTTPServer):
+class Tracker(Server):
     """The server: everything that outlives a request."""
-
-    daemon_threads = True
-    request_queue_size = 256
-    handle_error = trac_launchpad.Tracker.handle_error
 
     def __init__(self, options):
         self.base = options.base.rstrip("/")
         self.ledger = BugzillaLedger()
         self.clock = Clock(options.clock_offset)
-        self.rules = Rules({"login": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS,
+        self.rules = Rules({"login": ANSWERS, "write": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS,
                             "callback": CALLBACKS})
         self.delay = options.delay
         shape = Shape(options.bugzilla_version, options.alias_string, options.comment_author,
@@ -86,10 +77,6 @@ class Tracker(http.server.ThreadingHTTPServer):
                          timezone=options.timezone, requirelogin=options.requirelogin)
         self.sessions = self.site.accounts
         super().__init__(("127.0.0.1", options.port), Exchange)
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d%s" % (self.server_port, self.base)
 
     @property
     def endpoint(self):
@@ -109,15 +96,18 @@ class BugzillaAnswer(Answer):
         self.close = False
 
 
-class Exchange(trac_launchpad.Exchange):
+class Exchange(peer_http.Exchange):
     """One connection, and one request after the other on it."""
+
+    writes = re.compile(rb">\s*(Bug\.(add_comment|create|update|update_see_also)"
+                        rb"|Launchpad\.(add_comment|set_link))\s*<")
 
     def handle_request(self):
         self.path, _, self.query = self.path.partition("?")
         self.server.ledger.requested(self.command, self.path)
         self.request_body = self.read_body()
         place = self.place()
-        rule = self.server.rules.take(place)
+        rule = self.rule(place)
         self.server.ledger.begun()
         try:
             if self.server.delay and place != "other":
@@ -360,23 +350,7 @@ def arguments():
 
 def main():
     options = arguments()
-    tracker = Tracker(options)
-    ended = threading.Event()
-    control = BugzillaControl(tracker, ended.set)
-    for server in (tracker, control):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    if options.exit_with_stdin:
-        def watch():
-            # Not sys.stdin: the interpreter cannot end while a thread reads from that.
-            while os.read(0, 4096):
-                pass
-            ended.set()
-        threading.Thread(target=watch, daemon=True).start()
-    print(json.dumps({"url": tracker.url, "control": control.url}), flush=True)
-    try:
-        ended.wait()
-    except KeyboardInterrupt:
-        pass
+    serve(Tracker(options), BugzillaControl, options.exit_with_stdin)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ prints one line of JSON once it accepts:
     {"url": "http://127.0.0.1:PORT/RPC2", "control": "http://127.0.0.1:PORT"}
 
 Call XML-RPC at {url} itself. With --user or --token whoever does not bring them gets a 401. The
-control interface is described in trac_control.py, what it can make go wrong in
-trac_misbehaviour.py. Requests have one of the places "xmlrpc" (POST at the url) and "other".
+control interface is described in control.py, what it can make go wrong in
+misbehaviour.py. Requests have one of the places "write" (sample.keep), "xmlrpc" (POST at the url) and "other".
 
     POST /expire {"kind": "expired"}   the next call is refused once
                  {"kind": "purged"}    what was good is refused from now on
@@ -19,7 +19,7 @@ trac_misbehaviour.py. Requests have one of the places "xmlrpc" (POST at the url)
 import argparse
 import base64
 import hmac
-import http.server
+import re
 import sys
 import threading
 import time
@@ -29,12 +29,10 @@ import xmlrpc.server
 # The modules beside this script lie in a source tree that stays clean.
 sys.dont_write_bytecode = True
 
-import trac_launchpad  # noqa: E402
-from roundup_tracker import serve  # noqa: E402
-from trac_control import Control, Ledger  # noqa: E402
-from trac_launchpad import Answer  # noqa: E402
-from trac_misbehaviour import ANSWERS, Rules  # noqa: E402
-from trac_tickets import Clock  # noqa: E402
+import peer_http  # noqa: E402
+from control import Control, Ledger  # noqa: E402
+from misbehaviour import ANSWERS, Rules  # noqa: E402
+from peer_http import Answer, Clock, serve  # noqa: E402
 
 XML = "text/xml"
 
@@ -117,12 +115,8 @@ class Dispatcher(xmlrpc.server.SimpleXMLRPCDispatcher):
         return super()._dispatch(method, params)
 
 
-class Server(http.server.ThreadingHTTPServer):
+class Server(peer_http.Server):
     """The server: everything that outlives a request."""
-
-    daemon_threads = True
-    request_queue_size = 256
-    handle_error = trac_launchpad.Tracker.handle_error
 
     def __init__(self, options):
         self.base = options.path
@@ -131,12 +125,8 @@ class Server(http.server.ThreadingHTTPServer):
         self.clock = Clock(options.clock_offset)
         self.sessions = Door(authorization(options))
         self.dispatcher = Dispatcher(self.ledger)
-        self.rules = Rules({"xmlrpc": ANSWERS, "other": ANSWERS})
+        self.rules = Rules({"write": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS})
         super().__init__(("127.0.0.1", options.port), Exchange)
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d%s" % (self.server_port, self.base)
 
 
 def authorization(options):
@@ -149,20 +139,18 @@ def authorization(options):
     return None
 
 
-class Exchange(trac_launchpad.Exchange):
+class Exchange(peer_http.Exchange):
     """One connection, and one request after the other on it."""
+
+    writes = re.compile(rb">\s*sample\.keep\s*<")
 
     def handle_request(self):
         self.path, _, self.query = self.path.partition("?")
         self.server.ledger.requested(self.command, self.path)
-        length = int(self.headers.get("Content-Length", 0))
-        if length > trac_launchpad.BODY_LIMIT:
-            self.close_connection = True
-            self.send(self.text(413, "Too large\n"))
+        if not self.take_body():
             return
-        self.request_body = self.rfile.read(length)
         at_home = self.command == "POST" and self.path == (self.server.base or "/")
-        rule = self.server.rules.take("xmlrpc" if at_home else "other")
+        rule = self.rule("xmlrpc" if at_home else "other")
         if rule is not None:
             ANSWERS.run(rule, self)
         elif at_home:

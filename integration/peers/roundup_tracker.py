@@ -10,7 +10,7 @@ prints one line of JSON once it accepts:
 
 Call XML-RPC at {url}/xmlrpc with X-Requested-With and Basic authorization: gateway:gateway,
 alice:wonder, bob:builder, noapi:noapi (who may not), admin:admin. The control interface is
-described in trac_control.py, what it can make go wrong in trac_misbehaviour.py. Requests have
+described in control.py, what it can make go wrong in misbehaviour.py. Requests have
 one of the places "login" (no credentials), "write" (create, set, action), "xmlrpc" (all calls,
 after the rules of the other two) and "other". On top of it:
 
@@ -24,8 +24,6 @@ import argparse
 import base64
 import collections
 import gzip
-import http.server
-import json
 import os
 import re
 import sys
@@ -36,20 +34,17 @@ import xmlrpc.client
 # The modules beside this script lie in a source tree that stays clean.
 sys.dont_write_bytecode = True
 
-import trac_launchpad  # noqa: E402
+import peer_http  # noqa: E402
+from control import Control, Ledger  # noqa: E402
+from misbehaviour import ANSWERS, BadRule, Rules  # noqa: E402
+from peer_http import Answer, Clock, Server, serve  # noqa: E402
 from roundup_database import Database  # noqa: E402
 from roundup_service import Dispatcher, Unauthorised, UsageError  # noqa: E402
-from trac_control import Control, Ledger  # noqa: E402
-from trac_launchpad import Answer  # noqa: E402
-from trac_misbehaviour import ANSWERS, BadRule, Rules  # noqa: E402
-from trac_tickets import Clock  # noqa: E402
 
 XML = "text/xml"
 HTML = "text/html; charset=utf-8"
 ENDPOINT_PAGE = ("This is the endpoint of Roundup <a href='https://www.roundup-tracker.org/docs/"
                  "xmlrpc.html'>XML-RPC interface</a>.")
-METHOD = re.compile(rb"<methodName>\s*([^<\s]*)\s*</methodName>")
-WRITES = {b"create", b"set", b"action"}
 
 # What is left of a chunked body that nobody reads is taken for a document of this text.
 UNREAD_CHUNKS = b"7"
@@ -100,12 +95,8 @@ class Accounts:
             self._failures.clear()
 
 
-class Tracker(http.server.ThreadingHTTPServer):
+class Tracker(Server):
     """The server: everything that outlives a request."""
-
-    daemon_threads = True
-    request_queue_size = 256
-    handle_error = trac_launchpad.Tracker.handle_error
 
     def __init__(self, options):
         self.base = options.base.rstrip("/")
@@ -124,26 +115,18 @@ class Tracker(http.server.ThreadingHTTPServer):
     def host(self):
         return "127.0.0.1:%d" % self.server_port
 
-    @property
-    def url(self):
-        return "http://" + self.host + self.base
 
-
-class Exchange(trac_launchpad.Exchange):
+class Exchange(peer_http.Exchange):
     """One connection, and one request after the other on it."""
+
+    writes = re.compile(rb"<methodName>\s*(create|set|action)\s*<")
 
     def handle_request(self):
         self.path, _, self.query = self.path.partition("?")
         self.server.ledger.requested(self.command, self.path)
-        length = int(self.headers.get("Content-Length", 0))
-        if length > trac_launchpad.BODY_LIMIT:
-            self.close_connection = True
-            self.send(self.text(413, "Too large\n"))
+        if not self.take_body():
             return
-        self.request_body = self.rfile.read(length)
-        rule = None
-        for place in self.places():
-            rule = rule or self.server.rules.take(place)
+        rule = self.rule(*self.places())
         if rule is None:
             self.send(self.execute())
         else:
@@ -157,8 +140,7 @@ class Exchange(trac_launchpad.Exchange):
             return ["other"]
         if "Authorization" not in self.headers:
             return ["login", "xmlrpc"]
-        method = METHOD.search(self.request_body)
-        return ["write", "xmlrpc"] if method and method[1] in WRITES else ["xmlrpc"]
+        return ["xmlrpc"]
 
     def execute(self):
         """Does what an honest tracker does with this request, and returns its answer."""
@@ -327,26 +309,6 @@ def arguments():
     parser.add_argument("--exit-with-stdin", action="store_true",
                         help="end when standard input is closed")
     return parser.parse_args()
-
-
-def serve(tracker, control_of, exit_with_stdin):
-    """Serves a tracker and its control interface until it is told to end."""
-    ended = threading.Event()
-    control = control_of(tracker, ended.set)
-    for server in (tracker, control):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    if exit_with_stdin:
-        def watch():
-            # Not sys.stdin: the interpreter cannot end while a thread reads from that.
-            while os.read(0, 4096):
-                pass
-            ended.set()
-        threading.Thread(target=watch, daemon=True).start()
-    print(json.dumps({"url": tracker.url, "control": control.url}), flush=True)
-    try:
-        ended.wait()
-    except KeyboardInterrupt:
-        pass
 
 
 def main():

@@ -9,37 +9,29 @@ prints one line of JSON once it accepts:
     {"url": "http://127.0.0.1:PORT/lp", "control": "http://127.0.0.1:PORT"}
 
 Log in with GET {url}/launchpad-auth/{token}, call XML-RPC at {url}/xmlrpc, read a ticket at
-{url}/ticket/{id}?format=csv. The control interface is described in trac_control.py, what it
-can make go wrong in trac_misbehaviour.py (answers) and trac_callback.py (callbacks).
+{url}/ticket/{id}?format=csv. The control interface is described in control.py, what it
+can make go wrong in misbehaviour.py (answers) and callback.py (callbacks).
 """
 
 import argparse
-import email.utils
 import html
 import http.cookies
-import http.server
-import json
-import os
 import pathlib
 import re
 import secrets
-import select
-import socket
-import struct
 import sys
-import threading
-import time
-import traceback
 import urllib.parse
 
 # The modules beside this script lie in a source tree that stays clean.
 sys.dont_write_bytecode = True
 
-from trac_callback import CALLBACKS, Callback  # noqa: E402
-from trac_control import Control, Ledger  # noqa: E402
-from trac_misbehaviour import ANSWERS, Rules, chunk  # noqa: E402
+import peer_http  # noqa: E402
+from callback import CALLBACKS, Callback  # noqa: E402
+from control import Control, Ledger  # noqa: E402
+from misbehaviour import ANSWERS, Rules, chunk  # noqa: E402
+from peer_http import Answer, Clock, Server, serve  # noqa: E402
 from trac_plugin import Plugin, Sessions  # noqa: E402
-from trac_tickets import Clock, Tickets, ticket_csv  # noqa: E402
+from trac_tickets import Tickets, ticket_csv  # noqa: E402
 
 # The page that Trac sends with an error: the real one, with other words in it.
 PAGE = (pathlib.Path(__file__).parent.parent / "testdata" / "trac-launchpad" /
@@ -51,37 +43,14 @@ TEXT = "text/plain;charset=utf-8"
 XML = "text/xml;charset=utf-8"
 HTML = "text/html;charset=utf-8"
 
-BODY_LIMIT = 16 << 20
-IDLE_SECONDS = 120
 SESSION_COOKIE_SECONDS = 90 * 86400
 
 # Trac dates a cookie that is to be dropped this long ago (capture 03-xmlrpc-bogus-cookie).
 DROPPED_SECONDS_AGO = 10000
 
 
-class Answer:
-    """An answer on its way: what tests may bend before it is sent.
-
-    before: headers that stand before the caching ones, as the captures have them; headers:
-    those after the Content-Type; framing: a header line instead of chunks.
-    """
-
-    def __init__(self, status, content_type, body, before=(), headers=(), cookies=(), cached=False):
-        self.status = status
-        self.content_type = content_type
-        self.body = body
-        self.before = list(before)
-        self.headers = list(headers)
-        self.cookies = list(cookies)
-        self.cached = cached
-        self.framing = None
-
-
-class Tracker(http.server.ThreadingHTTPServer):
+class Tracker(Server):
     """The tracker: everything that outlives a request."""
-
-    daemon_threads = True
-    request_queue_size = 256
 
     def __init__(self, options):
         self.base = options.base.rstrip("/")
@@ -92,14 +61,10 @@ class Tracker(http.server.ThreadingHTTPServer):
         self.callback = Callback(options.callback_root, options.callback_timeout, self.ledger)
         self.plugin = Plugin(self.tickets, self.clock,
                              (options.timezone_name, options.timezone_offset), self.ledger)
-        self.rules = Rules({"login": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS,
+        self.rules = Rules({"login": ANSWERS, "write": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS,
                             "callback": CALLBACKS})
         self.page = read_page()
         super().__init__(("127.0.0.1", options.port), Exchange)
-
-    @property
-    def url(self):
-        return "http://127.0.0.1:%d%s" % (self.server_port, self.base)
 
     def place(self, path):
         """The place of a path: what rules and the ledger know it by."""
@@ -107,22 +72,10 @@ class Tracker(http.server.ThreadingHTTPServer):
             return "login"
         return "xmlrpc" if path == self.base + "/xmlrpc" else "other"
 
-    def handle_error(self, request, client_address):
-        """A connection that ended early is a figure in the ledger, anything else a failure."""
-        error = sys.exc_info()[1]
-        if isinstance(error, (ConnectionError, socket.timeout)):
-            self.ledger.count("hung_up")
-        else:
-            self.ledger.count("failures")
-            traceback.print_exc()
-
-
-class Exchange(http.server.BaseHTTPRequestHandler):
+class Exchange(peer_http.Exchange):
     """One connection, and one request after the other on it."""
 
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    timeout = IDLE_SECONDS
+    writes = re.compile(rb">\s*launchpad\.(add_comment|set_launchpad_bug)\s*<")
 
     def handle_request(self):
         """Takes one request, whatever its method."""
@@ -130,15 +83,9 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         place = self.server.place(self.path)
         shown = self.server.base + "/launchpad-auth/{token}" if place == "login" else self.path
         self.server.ledger.requested(self.command, shown)
-        # The body is read first: a connection closed over unread bytes would be reset, and
-        # the answer lost with it.
-        length = int(self.headers.get("Content-Length", 0))
-        if length > BODY_LIMIT:
-            self.close_connection = True
-            self.send(self.text(413, "Too large\n"))
+        if not self.take_body():
             return
-        self.request_body = self.rfile.read(length)
-        rule = self.server.rules.take(place)
+        rule = self.rule(place)
         if rule is None:
             self.send(self.execute())
         else:
@@ -251,9 +198,6 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         return ["trac_session=%s; expires=%s; HttpOnly; Path=%s" % (
             secrets.token_hex(12), self.date(SESSION_COOKIE_SECONDS), self.cookie_path)]
 
-    def date(self, later=0):
-        return email.utils.formatdate(self.server.clock.now() + later, usegmt=True)
-
     # Sending.
 
     def send(self, answer):
@@ -281,54 +225,6 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         lines += ["Set-Cookie: " + cookie for cookie in answer.cookies]
         lines.append(answer.framing or "Transfer-Encoding: chunked")
         return "\r\n".join(lines + ["", ""]).encode("latin-1")
-
-    def write(self, data):
-        self.wfile.write(data)
-        self.server.ledger.count("written", len(data))
-
-    def read_to_end(self):
-        """Reads what the client still sends, so that closing does not reset the connection
-        before the answer was read."""
-        self.connection.shutdown(socket.SHUT_WR)
-        left = BODY_LIMIT
-        while left > 0:
-            got = self.rfile.read1(65536)
-            if not got:
-                return
-            left -= len(got)
-
-    def reset_connection(self):
-        """Closes the connection with a TCP reset."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        os.close(self.connection.detach())
-        self.close_connection = True
-
-    def hold(self, seconds, connection=None):
-        """Keeps this request waiting: for so many seconds, or until everything is reset. Ends
-        early, with False, when the other side of the connection hangs up."""
-        connection = connection or self.connection
-        release = self.server.rules.release
-        deadline = None if seconds is None else time.monotonic() + seconds
-        self.server.ledger.count("held")
-        try:
-            while self.server.rules.release == release:
-                if deadline is not None and time.monotonic() >= deadline:
-                    break
-                if select.select([connection], [], [], 0.02)[0]:
-                    if not connection.recv(1, socket.MSG_PEEK):
-                        raise ConnectionResetError
-                    # It sent more, which is no reason to stop waiting.
-                    time.sleep(0.02)
-        except ConnectionError:
-            self.server.ledger.count("hung_up")
-            return False
-        finally:
-            self.server.ledger.count("held", -1)
-        return True
-
-    def log_message(self, format, *args):
-        """Nothing is logged: tests look at the ledger."""
-
 
 def read_page():
     """Returns a function that fills Trac's page with other words: page(base, token, title,
@@ -367,23 +263,7 @@ def arguments():
 
 def main():
     options = arguments()
-    tracker = Tracker(options)
-    ended = threading.Event()
-    control = Control(tracker, ended.set)
-    for server in (tracker, control):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    if options.exit_with_stdin:
-        def watch():
-            # Not sys.stdin: the interpreter cannot end while a thread reads from that.
-            while os.read(0, 4096):
-                pass
-            ended.set()
-        threading.Thread(target=watch, daemon=True).start()
-    print(json.dumps({"url": tracker.url, "control": control.url}), flush=True)
-    try:
-        ended.wait()
-    except KeyboardInterrupt:
-        pass
+    serve(Tracker(options), Control, options.exit_with_stdin)
 
 
 if __name__ == "__main__":

@@ -12,19 +12,17 @@ XML-RPC is at {url}/login/xmlrpc and {url}/login/rpc for alice and admin by Basi
 and at {url}/xmlrpc and {url}/rpc for visitors and for who has the cookie of {url}/login. CSV is
 at {url}/ticket/{id}?format=csv and {url}/query?...&format=csv.
 
-The control interface is that of trac_control.py, with one more:
+The control interface is that of control.py, with one more:
 
     POST /password {"user", "password"}    changes a password: Basic sessions end in the middle
 
-What can go wrong is in trac_misbehaviour.py. Places are "login" (where a password is tried
-without a call), "xmlrpc" (calls) and "other" (all else: CSV, and GETs of the service).
+What can go wrong is in misbehaviour.py. Places are "login" (where a password is tried
+without a call), "write" (calls that change tickets), "xmlrpc" (calls) and "other" (all else: CSV, and GETs of the service).
 """
 
 import argparse
 import base64
 import binascii
-import json
-import os
 import re
 import sys
 import threading
@@ -33,13 +31,13 @@ import urllib.parse
 # The modules beside this script lie in a source tree that stays clean.
 sys.dont_write_bytecode = True
 
-from trac_control import Control, Ledger  # noqa: E402
-from trac_launchpad import Answer, Exchange, Tracker, read_page  # noqa: E402
-from trac_misbehaviour import ANSWERS, BadRule, Rules  # noqa: E402
+from control import Control, Ledger  # noqa: E402
+from misbehaviour import ANSWERS, BadRule, Rules  # noqa: E402
+from peer_http import Answer, Clock, serve  # noqa: E402
+from trac_launchpad import Exchange, Tracker, read_page  # noqa: E402
 from trac_native_rpc import RPC, ProtocolError  # noqa: E402
 from trac_native_tickets import NativeTickets, TicketError, query_csv, ticket_csv  # noqa: E402
 from trac_plugin import Sessions  # noqa: E402
-from trac_tickets import Clock  # noqa: E402
 
 SERVICES = ("/xmlrpc", "/rpc", "/login/xmlrpc", "/login/rpc")
 XML_TYPES = ("text/xml", "application/xml")
@@ -59,7 +57,7 @@ class NativeTracker(Tracker):
         self.sessions = CookieOwners(self.clock, options.cookie_lifetime)
         self.accounts = Accounts({"alice": "wonder", "admin": "admin"}, options.lock_after, self.ledger)
         self.rpc = RPC(self.tickets, self.clock, self.ledger)
-        self.rules = Rules({"login": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS})
+        self.rules = Rules({"login": ANSWERS, "write": ANSWERS, "xmlrpc": ANSWERS, "other": ANSWERS})
         self.page = read_page()
         # Not Tracker's, which makes what belongs to the Launchpad plugin.
         super(Tracker, self).__init__(("127.0.0.1", options.port), NativeExchange)
@@ -119,6 +117,8 @@ class Accounts:
 class NativeExchange(Exchange):
     """One connection, and one request after the other on it."""
 
+    writes = re.compile(rb">\s*ticket\.(create|update)\s*<")
+
     def handle_request(self):
         self.path, _, self.query = self.path.partition("?")
         self.server.ledger.requested(self.command, self.path)
@@ -129,7 +129,9 @@ class NativeExchange(Exchange):
             place = "login" if self.command != "POST" else "xmlrpc"
         elif self.service in SERVICES and self.command == "POST":
             place = "xmlrpc"
-        rule = self.server.rules.take(place)
+        if self.server.rules.any("write"):
+            self.read_body()
+        rule = self.rule(place)
         if rule is not None:
             self.read_body()
             ANSWERS.run(rule, self)
@@ -291,23 +293,7 @@ def arguments():
 
 def main():
     options = arguments()
-    tracker = NativeTracker(options)
-    ended = threading.Event()
-    control = NativeControl(tracker, ended.set)
-    for server in (tracker, control):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    if options.exit_with_stdin:
-        def watch():
-            # Not sys.stdin: the interpreter cannot end while a thread reads from that.
-            while os.read(0, 4096):
-                pass
-            ended.set()
-        threading.Thread(target=watch, daemon=True).start()
-    print(json.dumps({"url": tracker.url, "control": control.url}), flush=True)
-    try:
-        ended.wait()
-    except KeyboardInterrupt:
-        pass
+    serve(NativeTracker(options), NativeControl, options.exit_with_stdin)
 
 
 if __name__ == "__main__":

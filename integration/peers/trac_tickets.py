@@ -11,7 +11,6 @@ import json
 import pathlib
 import re
 import threading
-import time
 
 SEED = pathlib.Path(__file__).with_name("trac_tickets.json")
 
@@ -21,20 +20,6 @@ CSV_COLUMNS = ["id", "summary", "reporter", "owner", "description", "type", "sta
 
 FIRST_GENERATED = 1730000000
 GENERATED_EVERY = 60
-
-
-class Clock:
-    """The tracker's clock: the machine's, shifted, or stopped at one moment."""
-
-    def __init__(self, offset=0):
-        self.offset = offset
-        self.stopped_at = None
-
-    def now(self):
-        """Seconds since 1970, UTC, with a fraction unless the clock is stopped."""
-        if self.stopped_at is not None:
-            return self.stopped_at
-        return time.time() + self.offset
 
 
 class Tickets:

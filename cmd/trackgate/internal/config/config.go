@@ -72,18 +72,30 @@ type Token struct {
 	Lifetime Duration `toml:"lifetime"`
 	// Retention is how long a used token is remembered as used after it would have expired. Default 24h.
 	Retention Duration `toml:"retention"`
+	// MaxLive is how many tokens one address may have that are neither used nor expired, about. Default 10000; 0 means no limit.
+	MaxLive int `toml:"max_live"`
 }
 
-// Limits are the policies of the throttle.
+// Limits are the policies of the throttle. Each has the section of its name.
 type Limits struct {
 	// Replicas is the number of gateways that share one Redis: what each allows alone when Redis is away is the policy divided by it. Default 1.
 	Replicas int `toml:"replicas"`
-	// Mint is asked for each new token, by caller of the private side. Default 600/m, burst 200.
+	// Exempt are the networks whose addresses are neither counted nor refused. Default none.
+	// A network too many lets whoever is in it do what he likes.
+	Exempt []Network `toml:"exempt"`
+	// Mint is asked for each new token of the private side. Default 600/m, burst 200.
 	Mint Limit `toml:"mint"`
-	// Handshake is asked for each callback, by address. Default 60/m, burst 60.
+	// Handshake is asked for each callback. Default 60/m, burst 60.
 	Handshake Limit `toml:"handshake"`
-	// HandshakeFailures is looked at before a callback and charged for one that was refused, by address. Default 10/m, burst 10.
+	// HandshakeFailures is looked at before a callback and charged for one that was refused. Its cost is 1. Default 10/m, burst 10.
 	HandshakeFailures Limit `toml:"handshake_failures"`
+	// TrackerCalls is asked for each call to a tracker, those of the proxy included. Default off, burst 200:
+	// bridge.calls_per_second spares the trackers already, and makes callers wait instead of refusing them.
+	TrackerCalls Limit `toml:"tracker_calls"`
+	// Login is asked for each log-in to a tracker. Default 60/m, burst 30.
+	Login Limit `toml:"login"`
+	// Also are more policies, which hold beside those above. Default none.
+	Also []AlsoLimit `toml:"also"`
 }
 
 // Limit is one policy.
@@ -92,6 +104,26 @@ type Limit struct {
 	Rate ratelimit.Rate `toml:"rate"`
 	// Burst is how many may come at once, at least 1.
 	Burst int `toml:"burst"`
+	// Cost is how many of them one request is worth, at most the burst. Default 1, which zero stands for too.
+	Cost int `toml:"cost"`
+	// Enforce is false for a policy that counts, and logs what it would refuse, and refuses nothing. Default true.
+	Enforce Switch `toml:"enforce"`
+	// Per is what is counted by: address, user (the name of HTTP Basic authentication, unverified, at an address), tracker,
+	// address+tracker or user+tracker. Default address, and tracker for limits.login.
+	// A policy per user holds only for callers that name one: it can narrow what another policy gives to their address.
+	Per string `toml:"per"`
+	// IPv4Prefix and IPv6Prefix are the lengths of the networks that count as one address. Default 32 and 64.
+	IPv4Prefix int `toml:"ipv4_prefix"`
+	IPv6Prefix int `toml:"ipv6_prefix"`
+}
+
+// AlsoLimit is a policy beside those that have a section: for another rate, counted by something else.
+type AlsoLimit struct {
+	// Name names the policy in metrics, headers and Redis: lower-case letters, digits, _ and -.
+	Name string `toml:"name"`
+	// On is the policy beside which it holds: mint, handshake, handshake_failures, tracker_calls or login.
+	On string `toml:"on"`
+	Limit
 }
 
 // Request bounds what a request may be and how long it may take.
@@ -126,6 +158,10 @@ type Bridge struct {
 	Connections int `toml:"connections"`
 	// CallsPerSecond is how many requests a second are sent to one tracker at most; more wait. Default 0: no limit.
 	CallsPerSecond float64 `toml:"calls_per_second"`
+	// BreakAfter is how many requests in a row must fail before a tracker is left alone. Default 5.
+	BreakAfter int `toml:"break_after"`
+	// BreakFor is how long it is left alone. Default 30s.
+	BreakFor Duration `toml:"break_for"`
 }
 
 // Sessions is what is kept of the sessions with trackers.
@@ -221,6 +257,9 @@ func (n *Network) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// String writes the network as CIDR.
+func (n Network) String() string { return netip.Prefix(n).String() }
+
 // mappedBits is how many bits stand before the IPv4 address in a mapped one.
 const mappedBits = 96
 
@@ -257,19 +296,22 @@ func Default() *Config {
 		},
 		Public: Public{Listen: "127.0.0.1:8080"},
 		Admin:  Admin{Listen: "127.0.0.1:9087"},
-		Token:  Token{Lifetime: Duration(10 * time.Minute), Retention: Duration(24 * time.Hour)},
+		Token:  Token{Lifetime: Duration(10 * time.Minute), Retention: Duration(24 * time.Hour), MaxLive: 10_000},
 		Limits: Limits{
 			Replicas:          1,
-			Mint:              Limit{Rate: rate("600/m"), Burst: 200},
-			Handshake:         Limit{Rate: rate("60/m"), Burst: 60},
-			HandshakeFailures: Limit{Rate: rate("10/m"), Burst: 10},
+			Mint:              limit("600/m", 200, "address"),
+			Handshake:         limit("60/m", 60, "address"),
+			HandshakeFailures: limit("10/m", 10, "address"),
+			TrackerCalls:      limit("off", 200, "address"),
+			Login:             limit("60/m", 30, "tracker"),
 		},
 		Request: Request{
 			MaxBody: 1 << 20, MaxDepth: 64, MaxValues: 100_000, MaxMulticall: 100, MaxHeader: 16 << 10,
 			HeaderTimeout: Duration(5 * time.Second), BodyTimeout: Duration(30 * time.Second), HandlerTimeout: Duration(35 * time.Second),
 		},
-		Bridge: Bridge{CallTimeout: Duration(25 * time.Second), MaxAnswer: 32 << 20, BatchSize: 100, Connections: 4},
-		Log:    Log{Format: "text", Level: "info"},
+		Bridge: Bridge{CallTimeout: Duration(25 * time.Second), MaxAnswer: 32 << 20, BatchSize: 100, Connections: 4,
+			BreakAfter: 5, BreakFor: Duration(30 * time.Second)},
+		Log: Log{Format: "text", Level: "info"},
 	}
 }
 
@@ -279,6 +321,10 @@ func networks(texts ...string) []Network {
 		out[i] = Network(netip.MustParsePrefix(t))
 	}
 	return out
+}
+
+func limit(perTime string, burst int, per string) Limit {
+	return Limit{Rate: rate(perTime), Burst: burst, Cost: 1, Per: per, IPv4Prefix: ratelimit.DefaultIPv4Bits, IPv6Prefix: ratelimit.DefaultIPv6Bits}
 }
 
 func rate(text string) ratelimit.Rate {

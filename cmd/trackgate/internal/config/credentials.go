@@ -41,10 +41,13 @@ func (c *Config) readCredentials(environ []string) error {
 	}
 	for _, entry := range environ {
 		name, value, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, credentialPrefix) || serviceLink.MatchString(name) {
+		if !strings.HasPrefix(name, credentialPrefix) {
 			continue
 		}
 		v, known := variables[name]
+		if !known && serviceLink.MatchString(name) {
+			continue
+		}
 		if !known {
 			return fmt.Errorf("environment: %s does not end in the name of a configured tracker and one of _USER, _PASSWORD, _API_KEY, _TOKEN", name)
 		}

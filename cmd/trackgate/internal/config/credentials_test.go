@@ -56,6 +56,13 @@ func TestCredentialsComeFromFilesAndTheEnvironment(t *testing.T) {
 	}
 }
 
+func TestATrackerMayBeNamedLikeAService(t *testing.T) {
+	c, err := loadWith(t, strings.Replace(twoTrackers, `"trac"`, `"trac-service-port"`, 1), "", "TRACKGATE_TRACKER_TRAC_SERVICE_PORT_USER=alice")
+	if err != nil || c.Trackers[1].Secrets.User != "alice" {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 func TestWrongCredentialsAreErrorsThatDoNotShowThem(t *testing.T) {
 	const secret = "hunter2-hunter2"
 	for name, tc := range map[string]struct {
@@ -72,6 +79,9 @@ func TestWrongCredentialsAreErrorsThatDoNotShowThem(t *testing.T) {
 		"an unknown importance":       {strings.Replace(twoTrackers, `"critical"`, `"vital"`, 1), "", "", `"vital" is no importance`},
 		"a certificate without key":   {strings.Replace(twoTrackers, "credentials_file", "client_cert_file = \"x\"\ncredentials_file", 1), "", "", "give both or none"},
 		"calls below zero":            {strings.Replace(twoTrackers, "credentials_file", "calls_per_second = -1.0\ncredentials_file", 1), "", "", "calls_per_second"},
+		"calls without end":           {strings.Replace(twoTrackers, "credentials_file", "calls_per_second = inf\ncredentials_file", 1), "", "", "calls_per_second"},
+		"nothing is allowed":          {strings.Replace(twoTrackers, "credentials_file", "allow = []\ncredentials_file", 1), "", "", "allow: it is empty"},
+		"two methods in one":          {strings.Replace(twoTrackers, "credentials_file", "deny = [\"Bug.update,Bug.create\"]\ncredentials_file", 1), "", "", "is not the name of one method"},
 		"too many connections":        {strings.Replace(twoTrackers, "credentials_file", "connections = 1001\ncredentials_file", 1), "", "", "connections"},
 	} {
 		var environ []string

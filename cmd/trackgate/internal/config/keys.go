@@ -10,7 +10,7 @@ import (
 // environment and --set can give.
 func scalarKeys() []string { return keysOf(reflect.TypeFor[Config](), "", false) }
 
-// allKeys lists every key of the file, sections and those of [[tracker]] included.
+// allKeys lists every key of the file, sections and those of lists of tables included.
 func allKeys() []string { return keysOf(reflect.TypeFor[Config](), "", true) }
 
 func keysOf(t reflect.Type, prefix string, all bool) []string {
@@ -23,7 +23,9 @@ func keysOf(t reflect.Type, prefix string, all bool) []string {
 		key := prefix + f.Tag.Get("toml")
 		zero := reflect.New(f.Type).Elem()
 		switch {
-		case f.Type == reflect.TypeFor[[]Tracker]():
+		case f.Anonymous:
+			keys = append(keys, keysOf(f.Type, prefix, all)...)
+		case isTables(f.Type):
 			if all {
 				keys = append(keys, key)
 				keys = append(keys, keysOf(f.Type.Elem(), key+".", all)...)

@@ -167,6 +167,9 @@ func (c *Config) set(key, text string) error {
 		if key == "tracker" || strings.HasPrefix(key, "tracker.") {
 			return errors.New("trackers are configured in the file, under [[tracker]]")
 		}
+		if key == "limits.also" || strings.HasPrefix(key, "limits.also.") {
+			return errors.New("more policies are configured in the file, under [[limits.also]]")
+		}
 		return unknownKey(key, scalarKeys())
 	}
 	return assign(field, text)
@@ -199,7 +202,12 @@ func isSection(v reflect.Value) bool {
 	if v.Kind() == reflect.Struct {
 		return !isText(v)
 	}
-	return v.Type() == reflect.TypeFor[[]Tracker]()
+	return isTables(v.Type())
+}
+
+// isTables tells whether a type is a list of tables.
+func isTables(t reflect.Type) bool {
+	return t == reflect.TypeFor[[]Tracker]() || t == reflect.TypeFor[[]AlsoLimit]()
 }
 
 func assign(v reflect.Value, text string) error {

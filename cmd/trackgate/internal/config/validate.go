@@ -32,11 +32,9 @@ func (c *Config) validate() error {
 		{"public.url", publicURL(c.Public.URL)},
 		{"store.url", storeURL(c.Store.URL.Reveal())},
 		{"token.lifetime", lifetime(c.Token.Lifetime)},
+		{"token.max_live", within(c.Token.MaxLive, 0, 100_000_000)},
 		{"token.retention", between(c.Token.Retention, time.Second, 366*24*time.Hour)},
 		{"limits.replicas", within(c.Limits.Replicas, 1, ratelimit.MaxReplicas)},
-		{"limits.mint.burst", within(c.Limits.Mint.Burst, 1, ratelimit.MaxBurst)},
-		{"limits.handshake.burst", within(c.Limits.Handshake.Burst, 1, ratelimit.MaxBurst)},
-		{"limits.handshake_failures.burst", within(c.Limits.HandshakeFailures.Burst, 1, ratelimit.MaxBurst)},
 		{"request.max_body", atLeast(c.Request.MaxBody, 1024)},
 		{"request.max_depth", atLeast(c.Request.MaxDepth, 4)},
 		{"request.max_values", atLeast(c.Request.MaxValues, 16)},
@@ -49,7 +47,9 @@ func (c *Config) validate() error {
 		{"bridge.max_answer", atLeast(c.Bridge.MaxAnswer, 1024)},
 		{"bridge.batch_size", within(c.Bridge.BatchSize, 1, 1000)},
 		{"bridge.connections", within(c.Bridge.Connections, 1, 1000)},
-		{"bridge.calls_per_second", notNegative(c.Bridge.CallsPerSecond)},
+		{"bridge.calls_per_second", pace(c.Bridge.CallsPerSecond)},
+		{"bridge.break_after", within(c.Bridge.BreakAfter, 1, 1_000_000)},
+		{"bridge.break_for", between(c.Bridge.BreakFor, time.Millisecond, time.Hour)},
 		{"log.format", oneOf(c.Log.Format, "text", "json")},
 		{"log.level", oneOf(c.Log.Level, "debug", "info", "warn", "error")},
 		{"private.hosts", hosts(c.Private.Hosts)},
@@ -59,6 +59,9 @@ func (c *Config) validate() error {
 		if check.err != nil {
 			return fmt.Errorf("%s: %w", check.key, check.err)
 		}
+	}
+	if err := c.Limits.validate(); err != nil {
+		return err
 	}
 	return c.validateTrackers()
 }
@@ -99,8 +102,16 @@ func (t *Tracker) validateCalls() error {
 	if t.Connections < 0 || t.Connections > 1000 {
 		return errors.New("connections: not within 0 and 1000")
 	}
-	if err := notNegative(t.CallsPerSecond); err != nil {
+	if err := pace(t.CallsPerSecond); err != nil {
 		return fmt.Errorf("calls_per_second: %w", err)
+	}
+	if t.Allow != nil && len(t.Allow) == 0 {
+		return errors.New(`allow: it is empty: leave it out for the dialect's own list, or set deny = ["*"] to allow nothing`)
+	}
+	for _, pattern := range slices.Concat(t.Allow, t.Deny) {
+		if !methodPattern.MatchString(pattern) {
+			return fmt.Errorf(`allow and deny: %q is not the name of one method: names are of letters, digits and _ . : /, and * stands for any text`, pattern)
+		}
 	}
 	if (t.ClientCertFile == "") != (t.ClientKeyFile == "") {
 		return errors.New("client_cert_file and client_key_file: give both or none")
@@ -118,9 +129,12 @@ func (t *Tracker) validateCalls() error {
 	return nil
 }
 
-func notNegative(n float64) error {
-	if n < 0 || n != n {
-		return errors.New("below zero")
+// methodPattern is a method's name in which * stands for any text.
+var methodPattern = regexp.MustCompile(`^[A-Za-z0-9_.:/*]+$`)
+
+func pace(perSecond float64) error {
+	if !(perSecond >= 0 && perSecond <= bridge.MaxCallsPerSecond) {
+		return fmt.Errorf("not within 0 and %d", bridge.MaxCallsPerSecond)
 	}
 	return nil
 }

@@ -29,6 +29,8 @@ const (
 	pathMint   = "/token/mint"
 	pathShow   = "/token/show"
 	pathRevoke = "/token/revoke"
+	pathLimits = "/limits/show"
+	pathReset  = "/limits/reset"
 )
 
 // lockName is the file in the data directory whose lock goes with the socket.
@@ -75,7 +77,7 @@ func (s *controlSocket) Close() error {
 }
 
 // controlHandler serves operator commands to the socket.
-func controlHandler(op Operator, logger *slog.Logger) http.Handler {
+func controlHandler(op Operator, limits LimitsOperator, logger *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	handle(mux, logger, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) { return op.Mint(ctx, q.Tracker) })
 	handle(mux, logger, pathShow, op.Show)
@@ -83,6 +85,14 @@ func controlHandler(op Operator, logger *slog.Logger) http.Handler {
 		info, err := op.Revoke(ctx, ref)
 		if err == nil {
 			logger.InfoContext(ctx, "operator command", "command", "token revoke", "token", info.Fingerprint, "found", info.Found)
+		}
+		return info, err
+	})
+	handle(mux, logger, pathLimits, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) { return limits.ShowLimits(ctx, q.Key) })
+	handle(mux, logger, pathReset, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) {
+		info, err := limits.ResetLimits(ctx, q.Key)
+		if err == nil {
+			logger.InfoContext(ctx, "operator command", "command", "limits reset", "buckets", len(info.Buckets()))
 		}
 		return info, err
 	})

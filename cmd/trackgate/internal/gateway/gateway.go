@@ -80,17 +80,17 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		g.publicURL = "http://" + public.Addr().String()
 	}
 
-	authority, err := newAuthority(cfg, stores.tokens,
-		handshake.WithObserver(metrics), handshake.WithObserver(handshake.NewLogObserver(env.Logger)))
-	if err != nil {
-		return nil, err
-	}
 	throttle, err := newThrottle(cfg, stores, metrics, env.Logger)
 	if err != nil {
 		return nil, err
 	}
 	g.closers = append(g.closers, throttle.close)
-	g.bridge, err = newBridge(cfg, env, stores, authority, metrics)
+	authority, err := newAuthority(cfg, stores.tokens,
+		handshake.WithObserver(metrics), handshake.WithObserver(throttle), handshake.WithObserver(handshake.NewLogObserver(env.Logger)))
+	if err != nil {
+		return nil, err
+	}
+	g.bridge, err = newBridge(cfg, env, stores, authority, metrics, throttle)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		return g, nil
 	}
 	g.listeners = append(g.listeners, listener{name: "control", net: control, server: &http.Server{
-		Handler:           recovered(env.Logger, controlHandler(localOperator{authority}, env.Logger)),
+		Handler:           recovered(env.Logger, controlHandler(localOperator{authority}, throttle, env.Logger)),
 		ReadHeaderTimeout: time.Duration(cfg.Request.HeaderTimeout),
 		ErrorLog:          slog.NewLogLogger(env.Logger.Handler(), slog.LevelDebug),
 	}})

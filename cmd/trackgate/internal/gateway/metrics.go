@@ -17,19 +17,20 @@ import (
 // metrics are what /metrics shows. The labels come from closed sets and from
 // the configuration, never from what a caller sent.
 type metrics struct {
-	registry *prometheus.Registry
-	minted   prometheus.Counter
-	consumed prometheus.Counter
-	revoked  prometheus.Counter
-	probes   prometheus.Counter
-	refused  map[handshake.Reason]prometheus.Counter
-	throttle *prometheus.CounterVec
-	shared   prometheus.Gauge
-	calls    *prometheus.CounterVec
-	callTime *prometheus.HistogramVec
-	logins   *prometheus.CounterVec
-	requests *prometheus.HistogramVec
-	guarded  *prometheus.CounterVec
+	registry  *prometheus.Registry
+	minted    prometheus.Counter
+	consumed  prometheus.Counter
+	revoked   prometheus.Counter
+	probes    prometheus.Counter
+	refused   map[handshake.Reason]prometheus.Counter
+	throttle  *prometheus.CounterVec
+	shared    prometheus.Gauge
+	clockSkew prometheus.Gauge
+	calls     *prometheus.CounterVec
+	callTime  *prometheus.HistogramVec
+	logins    *prometheus.CounterVec
+	requests  *prometheus.HistogramVec
+	guarded   *prometheus.CounterVec
 }
 
 var (
@@ -46,19 +47,20 @@ var requestBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25
 
 func newMetrics(version string) *metrics {
 	m := &metrics{
-		registry: prometheus.NewRegistry(),
-		minted:   counter("tokens_minted_total", "Tokens minted."),
-		consumed: counter("tokens_consumed_total", "Tokens accepted at a callback."),
-		revoked:  counter("tokens_revoked_total", "Tokens revoked before they were used."),
-		probes:   counter("tokens_probed_total", "Callbacks for the token check, with which new trackers are probed."),
-		refused:  map[handshake.Reason]prometheus.Counter{},
-		throttle: counters("throttle_decisions_total", "Decisions of the throttle.", "policy", "outcome"),
-		shared:   gauge("throttle_shared", "1 while the throttle counts in Redis, 0 while it counts alone."),
-		calls:    counters("tracker_calls_total", "Calls to trackers.", "tracker", "outcome"),
-		callTime: histograms("tracker_call_seconds", "Duration of calls to trackers.", callBuckets, "tracker"),
-		logins:   counters("tracker_logins_total", "Log-ins to trackers.", "tracker", "outcome"),
-		requests: histograms("request_seconds", "Duration of requests.", requestBuckets, "listener", "route", "status"),
-		guarded:  counters("guard_refusals_total", "Requests refused before they were looked at.", "listener", "reason"),
+		registry:  prometheus.NewRegistry(),
+		minted:    counter("tokens_minted_total", "Tokens minted."),
+		consumed:  counter("tokens_consumed_total", "Tokens accepted at a callback."),
+		revoked:   counter("tokens_revoked_total", "Tokens revoked before they were used."),
+		probes:    counter("tokens_probed_total", "Callbacks for the token check, with which new trackers are probed."),
+		refused:   map[handshake.Reason]prometheus.Counter{},
+		throttle:  counters("throttle_decisions_total", "Decisions of the throttle.", "policy", "outcome"),
+		shared:    gauge("throttle_shared", "1 while the throttle counts in Redis, 0 while it counts alone."),
+		clockSkew: gauge("redis_clock_skew_seconds", "How far the clock of Redis is ahead of the gateway's; 0 where limits are counted in the process."),
+		calls:     counters("tracker_calls_total", "Calls to trackers.", "tracker", "outcome"),
+		callTime:  histograms("tracker_call_seconds", "Duration of calls to trackers.", callBuckets, "tracker"),
+		logins:    counters("tracker_logins_total", "Log-ins to trackers.", "tracker", "outcome"),
+		requests:  histograms("request_seconds", "Duration of requests.", requestBuckets, "listener", "route", "status"),
+		guarded:   counters("guard_refusals_total", "Requests refused before they were looked at.", "listener", "reason"),
 	}
 	info := gauge("build_info", "Always 1; the label says which version runs.", "version", version)
 	info.Set(1)
@@ -66,12 +68,7 @@ func newMetrics(version string) *metrics {
 	for _, reason := range handshake.Reasons() {
 		m.refused[reason] = refused.WithLabelValues(string(reason))
 	}
-	for _, p := range []string{policyMint, policyHandshake, policyFailures} {
-		for _, outcome := range ratelimit.Outcomes() {
-			m.throttle.WithLabelValues(p, string(outcome))
-		}
-	}
-	m.registry.MustRegister(m.minted, m.consumed, m.revoked, m.probes, refused, m.throttle, m.shared, m.calls, m.callTime,
+	m.registry.MustRegister(m.minted, m.consumed, m.revoked, m.probes, refused, m.throttle, m.shared, m.clockSkew, m.calls, m.callTime,
 		m.logins, m.requests, m.guarded, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -162,6 +159,13 @@ func (r *statusRecorder) WriteHeader(status int) {
 
 // Unwrap lets http.ResponseController reach what the recorder wraps.
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// knowPolicy lets the counters of a policy start at zero.
+func (m *metrics) knowPolicy(name string) {
+	for _, outcome := range ratelimit.Outcomes() {
+		m.throttle.WithLabelValues(name, string(outcome))
+	}
+}
 
 // Decided counts a decision of the throttle.
 func (m *metrics) Decided(policy string, outcome ratelimit.Outcome) {

@@ -135,6 +135,14 @@ var ErrNoGateway = errors.New("no gateway runs on this data directory")
 // DialOperator reaches the gateway that runs on a data directory. The error
 // wraps [ErrNoGateway] when none does.
 func DialOperator(ctx context.Context, dir string) (Operator, error) {
+	op, err := dialOperator(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return op, nil
+}
+
+func dialOperator(ctx context.Context, dir string) (*remoteOperator, error) {
 	path := filepath.Join(dir, socketName)
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", path)

@@ -48,6 +48,7 @@ func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, authorit
 			xmlrpc.WithBefore(throttle.beforeCall)))
 	}
 	bugsHandler, trackersHandler, allHandler := serve("/bugs", bugs), serve("/trackers", trackers), serve("/RPC2", all)
+	proxy := m.timed("private", bridge.ProxyPath+"{name}", b.Proxy(xmlrpc.Limits{Bytes: cfg.Request.MaxBody, Depth: cfg.Request.MaxDepth, Values: cfg.Request.MaxValues}))
 	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch strings.TrimSuffix(r.URL.Path, "/") {
 		case "/bugs":
@@ -57,10 +58,14 @@ func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, authorit
 		case "", "/RPC2", "/rpc2", "/RPC", "/rpc", "/xmlrpc":
 			allHandler.ServeHTTP(w, r)
 		default:
+			if strings.HasPrefix(r.URL.Path, bridge.ProxyPath) {
+				proxy.ServeHTTP(w, r)
+				return
+			}
 			notFound(w, r)
 		}
 	})
-	limited := withDeadline(time.Duration(cfg.Request.HandlerTimeout), routes)
+	limited := withDeadline(time.Duration(cfg.Request.HandlerTimeout), visited(routes))
 	return &guard{next: limited, hosts: cfg.Private.Hosts, allow: config.Prefixes(cfg.Private.Allow), refused: refusals("private", m, logger)}, nil
 }
 
@@ -120,7 +125,11 @@ func (g *Gateway) readiness(stores *stores, throttle *throttle) http.HandlerFunc
 			return
 		}
 		w.Header().Set("Content-Type", apierror.ContentTypeJSON)
-		_ = json.NewEncoder(w).Encode(map[string]string{"store": store, "throttle": throttle.state()}) // a prober that is gone cannot be told so
+		state := map[string]any{"store": store, "throttle": throttle.state()}
+		if skew, known := throttle.clock.seconds(); known {
+			state["redis_clock_skew_seconds"] = skew
+		}
+		_ = json.NewEncoder(w).Encode(state) // a prober that is gone cannot be told so
 	}
 }
 

@@ -28,6 +28,7 @@ const warningsEvery = 5 * time.Second
 type stores struct {
 	tokens handshake.Store
 	limits redis.UniversalClient // for the throttle; nil where there is no Redis
+	client redis.UniversalClient // what limits shares; nil where limits is
 	shared bool                  // whether other gateways may use them too
 	close  func() error
 }
@@ -78,7 +79,7 @@ func openRedis(ctx context.Context, url string, retention time.Duration, logger 
 		defer close(done)
 		warnWhenReachable(watching, store, logger)
 	}()
-	return &stores{tokens: store, limits: limits, shared: true, close: func() error {
+	return &stores{tokens: store, limits: limits, client: client, shared: true, close: func() error {
 		stop()
 		<-done
 		return errors.Join(store.Close(), client.Close())

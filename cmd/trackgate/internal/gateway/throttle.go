@@ -2,23 +2,19 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/ratelimit"
 	"github.com/trackgate/trackgate/xmlrpc"
-)
-
-// The names of the policies, in the configuration, in Redis and in metrics.
-const (
-	policyMint      = "mint"
-	policyHandshake = "handshake"
-	policyFailures  = "handshake_failures"
 )
 
 // mintMethods are the names under which a token can be minted.
@@ -26,19 +22,42 @@ var mintMethods = map[string]bool{"newBugTrackerToken": true, "bugs.newBugTracke
 
 // throttle is what both sides ask before they act.
 type throttle struct {
-	mint     ratelimit.Policy
+	policies []config.AlsoLimit          // all, in the order of the configuration
+	rules    map[string][]ratelimit.Rule // by what they are asked on
 	private  *ratelimit.Throttle
+	public   *ratelimit.Throttle
 	gate     *ratelimit.Gate
 	callers  ratelimit.Callers
 	failover *ratelimit.Failover // nil where limits are always counted in the process
+	live     *liveTokens
+	clock    *clockWatch // nil where there is no other clock
+	limits   *config.Limits
+	trackers map[string]bool
 	logger   *slog.Logger
 	advised  sync.Once
 }
 
+var (
+	_ handshake.Admission = (*ratelimit.Gate)(nil)
+	_ bridge.Admission    = (*throttle)(nil)
+	_ handshake.Observer  = (*throttle)(nil)
+)
+
 // newThrottle counts in Redis where the store is there, with the in-process
 // limit for when it is away, and in the process otherwise.
 func newThrottle(cfg *config.Config, stores *stores, m *metrics, logger *slog.Logger) (*throttle, error) {
-	t := &throttle{mint: policy(policyMint, cfg.Limits.Mint), logger: logger}
+	t := &throttle{
+		policies: cfg.Limits.Policies(), rules: map[string][]ratelimit.Rule{}, limits: &cfg.Limits,
+		trackers: make(map[string]bool, len(cfg.Trackers)), logger: logger,
+		live: newLiveTokens(cfg.Token.MaxLive, time.Duration(cfg.Token.Lifetime), stores.client, time.Now, logger),
+	}
+	for _, tracker := range cfg.Trackers {
+		t.trackers[tracker.Name] = true
+	}
+	for _, p := range t.policies {
+		t.rules[p.On] = append(t.rules[p.On], p.Rule())
+		m.knowPolicy(p.Name)
+	}
 	local, err := ratelimit.NewLocal(0, time.Now)
 	if err != nil {
 		return nil, err
@@ -53,40 +72,96 @@ func newThrottle(cfg *config.Config, stores *stores, m *metrics, logger *slog.Lo
 		}
 		limiter = t.failover
 		m.Switched(ratelimit.StateRedis)
+		t.clock = watchClock(func(ctx context.Context) (time.Duration, error) {
+			return ratelimit.ClockSkew(ctx, stores.client, time.Now)
+		}, m.clockSkew, logger)
 	}
-	if err := t.mint.Validate(); err != nil {
-		return nil, err
-	}
-	if t.callers, err = ratelimit.NewCallers(config.Prefixes(cfg.Public.TrustedProxies)); err != nil {
-		return nil, err
-	}
-	// Nothing stands before the private side: its callers are its peers.
-	if t.private, err = ratelimit.NewThrottle(limiter, ratelimit.Callers{}, m); err != nil {
-		return nil, err
-	}
-	public, err := ratelimit.NewThrottle(limiter, t.callers, m)
-	if err != nil {
-		return nil, err
-	}
-	t.gate, err = public.Gate(policy(policyHandshake, cfg.Limits.Handshake), policy(policyFailures, cfg.Limits.HandshakeFailures))
-	if err != nil {
-		return nil, err
+	if err := t.throttles(cfg, limiter, m); err != nil {
+		return nil, errors.Join(err, t.close())
 	}
 	return t, nil
 }
 
-func policy(name string, l config.Limit) ratelimit.Policy {
-	return ratelimit.Policy{Name: name, Rate: l.Rate, Burst: l.Burst}
+// throttles makes those of the two sides.
+func (t *throttle) throttles(cfg *config.Config, limiter ratelimit.Limiter, m *metrics) (err error) {
+	if t.callers, err = ratelimit.NewCallers(config.Prefixes(cfg.Public.TrustedProxies)); err != nil {
+		return err
+	}
+	opts := []ratelimit.ThrottleOption{ratelimit.WithExempt(config.Prefixes(cfg.Limits.Exempt)), ratelimit.WithLog(t.logger)}
+	// Nothing stands before the private side: its callers are its peers.
+	if t.private, err = ratelimit.NewThrottle(limiter, ratelimit.Callers{}, m, opts...); err != nil {
+		return err
+	}
+	if t.public, err = ratelimit.NewThrottle(limiter, t.callers, m, opts...); err != nil {
+		return err
+	}
+	t.gate, err = t.public.Gate(t.rules[config.OnHandshake], t.rules[config.OnHandshakeFailures])
+	return err
 }
 
-var _ handshake.Admission = (*ratelimit.Gate)(nil)
+// visit is a request to the private side, as what is deep below its handler must
+// know it.
+type visit struct {
+	subject ratelimit.Subject
+	mu      sync.Mutex // guards header against the calls of a multicast
+	header  http.Header
+}
 
-// beforeCall charges an XML-RPC call.
+type visitKey struct{}
+
+// visited gives each request to next its visit.
+func visited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{subject: ratelimit.Callers{}.SubjectOf(r), header: w.Header()}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+	})
+}
+
+// beforeCall charges an XML-RPC call that mints. Those to trackers are charged
+// when it is known to which.
 func (t *throttle) beforeCall(ctx context.Context, call *xmlrpc.CallInfo) error {
 	if !mintMethods[call.Method] {
 		return nil
 	}
-	return t.private.Charge(ctx, call.Request, call.Header, t.mint)
+	s := ratelimit.Callers{}.SubjectOf(call.Request)
+	if err := t.private.Charge(ctx, call.Header, s, t.rules[config.OnMint]...); err != nil {
+		return err
+	}
+	return t.live.admit(ctx, ratelimit.CallerOf(s.Addr))
+}
+
+// Call implements [bridge.Admission].
+func (t *throttle) Call(ctx context.Context, tracker string) error {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok {
+		return nil // not for a caller
+	}
+	s := v.subject
+	s.Tracker = tracker
+	header := http.Header{}
+	err := t.private.Charge(ctx, header, s, t.rules[config.OnTrackerCalls]...)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	maps.Copy(v.header, header)
+	return err
+}
+
+// Login implements [bridge.Admission].
+func (t *throttle) Login(ctx context.Context, tracker string) error {
+	return t.private.Charge(ctx, nil, ratelimit.Subject{Tracker: tracker}, t.rules[config.OnLogin]...)
+}
+
+// Observe counts the tokens of each caller.
+func (t *throttle) Observe(ctx context.Context, e handshake.Event) {
+	switch e.Type {
+	case handshake.EventMinted:
+		if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+			t.live.minted(e.Fingerprint, ratelimit.CallerOf(v.subject.Addr))
+		}
+	case handshake.EventConsumed, handshake.EventRevoked:
+		t.live.ended(e.Fingerprint)
+	case handshake.EventRefused, handshake.EventProbe:
+	}
 }
 
 // callerAddr is the address that made a public request.
@@ -119,5 +194,9 @@ func (t *throttle) close() error {
 	if t.failover != nil {
 		t.failover.Close()
 	}
+	if t.clock != nil {
+		t.clock.close()
+	}
+	t.live.close()
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/trackgate/trackgate/bridge"
-	"github.com/trackgate/trackgate/bridge/trac"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
 )
@@ -43,30 +42,6 @@ func OpenOperator(ctx context.Context, cfg *config.Config, dir string, logger *s
 		return nil, nil, err
 	}
 	return localOperator{authority}, stores.close, nil
-}
-
-// dialects are what trackers can speak, by the names of the configuration, in the
-// order in which auto tries them.
-var dialects = []bridge.Named{
-	{Name: trac.LaunchpadName, New: trac.NewLaunchpad},
-}
-
-func newBridge(cfg *config.Config, env Environment, stores *stores, authority *handshake.Authority, m *metrics) (*bridge.Bridge, error) {
-	trackers := make([]bridge.Config, len(cfg.Trackers))
-	for i, t := range cfg.Trackers {
-		trackers[i] = bridge.Config{Name: t.Name, URL: t.URL, Dialect: t.Dialect, AllowPrivate: t.AllowPrivate}
-	}
-	opts := []bridge.Option{
-		bridge.WithLogger(env.Logger),
-		bridge.WithObserver(m),
-		bridge.WithTimeLimit(time.Duration(cfg.Bridge.CallTimeout)),
-		bridge.WithMaxAnswer(int64(cfg.Bridge.MaxAnswer)),
-		bridge.WithUserAgent("trackgate/" + env.Version),
-	}
-	if !stores.shared {
-		opts = append(opts, bridge.WithOwnState())
-	}
-	return bridge.New(trackers, dialects, minter{authority}, stores.tokens.State(), opts...)
 }
 
 // minter gives the bridge its tokens.

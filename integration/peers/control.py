@@ -2,7 +2,7 @@
 
     GET  /stats                                     what happened so far (Ledger.figures)
     GET  /wait?FIGURE=N&...                         the same, once each figure is at least N
-    POST /misbehave {"on", "kind", "times", "with"} a rule of trac_misbehaviour; "times" 0 or
+    POST /misbehave {"on", "kind", "times", "with"} a rule of misbehaviour; "times" 0 or
                                                     absent: until reset; "with": its options
     POST /reset                                     no more rules; what is held goes on
     POST /expire    {"kind": "expired"|"purged"}    ends all sessions
@@ -18,7 +18,7 @@ import json
 import threading
 import urllib.parse
 
-from trac_misbehaviour import BadRule
+from misbehaviour import BadRule
 
 # How many entries each list of the ledger keeps: the last ones.
 LEDGER_ENTRIES = 10000
@@ -79,10 +79,11 @@ class Ledger:
     def figures(self):
         """Everything as a dictionary that JSON can carry. held: requests that are kept waiting
         now; hung_up: connections that the other side closed before its answer was written;
-        written: bytes written by answers, heads included."""
+        written: bytes written by answers, heads included; connections: those open now."""
         with self._changed:
             plain = {name: self._figures[name]
-                     for name in ("accepted", "refused", "held", "hung_up", "written", "failures")}
+                     for name in ("accepted", "refused", "held", "hung_up", "written", "failures",
+                                  "connections")}
             return {**plain, "requests": dict(self._requests), "calls": dict(self._calls),
                     **{name: list(entries) for name, entries in self._lists.items()}}
 

@@ -1,6 +1,6 @@
 """Misbehaviour on demand: which requests misbehave, and how answers do.
 
-A rule says where ("login", "xmlrpc", "callback" or "other"), what kind, for how
+A rule says where ("login", "write", "xmlrpc", "callback" or "other"), what kind, for how
 many requests, and the kind's own options. The first rule of a place is used up
 before the second; a rule without a number stays until everything is reset.
 """
@@ -96,6 +96,11 @@ class Rules:
             elif rule.times > 1:
                 rule.times -= 1
             return rule
+
+    def any(self, place):
+        """Whether a rule waits for a request at this place."""
+        with self._lock:
+            return bool(self._queues[place])
 
     def reset(self):
         """Removes every rule and lets go what is held."""
@@ -258,6 +263,27 @@ def no_cookie(exchange):
     """Answers as it should, but sets no cookie."""
     answer = exchange.execute()
     answer.cookies = []
+    exchange.send(answer)
+
+
+@ANSWERS.kind
+def honest(exchange):
+    """Answers as it should: for rules that begin with a later request."""
+    exchange.send(exchange.execute())
+
+
+@ANSWERS.kind
+def expire(exchange):
+    """Ends all sessions, and then answers."""
+    exchange.server.sessions.end_all("expired")
+    exchange.send(exchange.execute())
+
+
+@ANSWERS.kind
+def expire_after(exchange):
+    """Answers, and ends all sessions before the answer is sent."""
+    answer = exchange.execute()
+    exchange.server.sessions.end_all("expired")
     exchange.send(answer)
 
 

@@ -8,7 +8,7 @@ followed (captures 04 to 14).
 import http.client
 import urllib.parse
 
-from trac_misbehaviour import Kinds
+from misbehaviour import Kinds
 
 ANSWER_LIMIT = 64 << 10
 
