@@ -104,7 +104,11 @@ func (b *Bridge) write(ctx context.Context, name, key string, parts []string, wr
 		write:     write,
 		find:      find,
 	})
-	return id, classify(err, nil)
+	err = classify(err, nil)
+	if known := apierror.From(err); apierror.Is(err, apierror.OutcomeUnknown) {
+		err = known.WithDetail("Repeat it with the same key: the gateway looks first whether it is there. " + detailOf(known))
+	}
+	return id, err
 }
 
 // findComment looks for a comment with exactly this text that the tracker has

@@ -252,7 +252,7 @@ func (s *session) save(l *live) {
 	if !s.keeper.keepsSessions() || l.session.anonymous() || l.session.configured(s.secrets) {
 		return
 	}
-	s.record("the session of a tracker was not kept", func(ctx context.Context) error {
+	s.record("session", func(ctx context.Context) error {
 		s.mu.Lock()
 		current := s.current == l
 		s.mu.Unlock()
@@ -270,7 +270,7 @@ func (s *session) drop(id string) {
 	if !k.keepsSessions() || id == "" {
 		return
 	}
-	s.record("a session that the tracker refuses is still kept", func(ctx context.Context) error {
+	s.record("end of session", func(ctx context.Context) error {
 		if !k.known || k.id != id {
 			return nil
 		}
@@ -286,7 +286,7 @@ func (s *session) recordBackoff() {
 	if k.state == nil {
 		return
 	}
-	s.record("the waiting after refused log-ins was not recorded", func(ctx context.Context) error {
+	s.record("back-off", func(ctx context.Context) error {
 		s.mu.Lock()
 		own := keptBackoff{Version: 1, URL: k.url, Refusals: min(s.refusals, maxRefusals), Until: s.until.UTC()}
 		s.mu.Unlock()
@@ -297,7 +297,7 @@ func (s *session) recordBackoff() {
 // record writes to the store in turn and within its time; otherwise is what a log
 // line says when that failed. The end of the gateway does not end it: what is not
 // recorded then is lost.
-func (s *session) record(otherwise string, write func(context.Context) error) {
+func (s *session) record(what string, write func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), s.options.recordTime())
 	defer cancel()
 	err := s.keeper.enter(ctx)
@@ -306,7 +306,7 @@ func (s *session) record(otherwise string, write func(context.Context) error) {
 		err = write(ctx)
 	}
 	if err != nil {
-		s.options.logger.Warn(otherwise, "tracker", s.tracker, "error", err)
+		s.options.logger.Warn("the state store did not take what is kept of a tracker", "tracker", s.tracker, "what", what, "error", err)
 	}
 }
 

@@ -1,6 +1,9 @@
 package xmlrpc
 
-import "testing"
+import (
+	"errors"
+	"testing"
+)
 
 func TestTheUsualDeclarationsReadAsAnyOtherDoes(t *testing.T) {
 	for _, declaration := range append(quickDeclarations[:],
@@ -11,7 +14,8 @@ func TestTheUsualDeclarationsReadAsAnyOtherDoes(t *testing.T) {
 			t.Errorf("%s: got %q, %v", declaration, got, err)
 		}
 		err := Unmarshal([]byte(declaration+declaration+"<value/>"), &got)
-		if declaration != "" && (err == nil || err.(*DecodeError).FaultCode() != CodeNotWellFormed) {
+		var refused *DecodeError
+		if declaration != "" && (!errors.As(err, &refused) || refused.FaultCode() != CodeNotWellFormed) {
 			t.Errorf("%s twice: got error %v", declaration, err)
 		}
 	}

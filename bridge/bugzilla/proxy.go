@@ -14,12 +14,13 @@ var sessionMembers = []string{
 	"token", "update_token", "Bugzilla_token", "Bugzilla_api_token", "Bugzilla_login", "Bugzilla_logincookie", "Bugzilla_api_key", "api_key",
 }
 
-// proxyRules are those of Bugzilla's own methods.
+// proxyRules are those of Bugzilla's own methods, but for what changes products
+// and accounts.
 func (s *site) proxyRules() bridge.ProxyRules {
 	return bridge.ProxyRules{
 		Endpoint: s.rpc,
 		Allow: []string{
-			"Bug.*", "Bugzilla.*", "Product.*", "Component.*", "Classification.*", "Group.get", "User.get",
+			"Bug.*", "Bugzilla.*", "Product.get*", "Component.get", "Classification.get", "Group.get", "User.get",
 		},
 		Reads: []string{
 			"Bug.get", "Bug.get_bugs", "Bug.get_history", "Bug.history", "Bug.search", "Bug.comments", "Bug.fields",
@@ -29,6 +30,7 @@ func (s *site) proxyRules() bridge.ProxyRules {
 		Refuse: []string{
 			"User.login", "User.logout", "User.create", "User.update", "User.offer_account_by_email", "User.valid_login",
 		},
+		Aliases:     map[string]string{"Bug.get_bugs": "Bug.get", "Bug.get_history": "Bug.history", "Product.get_products": "Product.get"},
 		Credentials: credentialMembers,
 		Hide:        sessionMembers,
 	}

@@ -364,9 +364,10 @@ func replayPlugin(t *testing.T, place string) (result any, same bool, err error)
 		r.first(method, raw)
 		r.value("Launchpad.get_bugs", map[string]any{"bugs": []any{map[string]any{"id": params["id"]}}})
 		id := fmt.Sprint(params["launchpad_id"])
-		if id == "0" {
+		switch id {
+		case "0":
 			id = ""
-		} else if id == "lp:5" {
+		case "lp:5":
 			id = "5" // what is no number is never sent
 		}
 		result, err = call("setLink", "bz", params["id"], id)

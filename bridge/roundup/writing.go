@@ -47,7 +47,7 @@ func (d *dialect) WriteComment(ctx context.Context, bug, body string) (string, e
 	}
 	return "", apierror.New(apierror.OutcomeUnknown).
 		WithDetail(fmt.Sprintf("Message %s was made, but it is not known whether it became one of issue %s. "+
-			"Look before you write again; a call with a key can be repeated with the same key.", id, key)).
+			"Look before you write again.", id, key)).
 		WithCause(err)
 }
 

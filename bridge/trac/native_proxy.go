@@ -16,7 +16,9 @@ func (n *native) ProxyRules(ctx context.Context) (bridge.ProxyRules, error) {
 	}
 	return bridge.ProxyRules{
 		Endpoint: rpc,
-		Allow:    []string{"ticket.*", "wiki.get*", "wiki.listLinks", "wiki.listAttachments", "wiki.wikiToHtml", "search.*", "system.*"},
+		Allow: []string{"ticket.get*", "ticket.query", "ticket.create", "ticket.update", "ticket.changeLog", "ticket.listAttachments", "ticket.putAttachment",
+			"ticket.*.get", "ticket.*.getAll", "wiki.get*", "wiki.listLinks", "wiki.listAttachments", "wiki.wikiToHtml", "search.*",
+			"system.listMethods", "system.methodHelp", "system.methodSignature", "system.getAPIVersion"},
 		Reads: []string{"ticket.get*", "ticket.query", "ticket.changeLog", "ticket.listAttachments", "ticket.*.get", "ticket.*.getAll",
 			"wiki.get*", "wiki.listLinks", "wiki.listAttachments", "wiki.wikiToHtml", "search.*",
 			"system.listMethods", "system.methodHelp", "system.methodSignature", "system.getAPIVersion"},
