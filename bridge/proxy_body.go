@@ -78,7 +78,7 @@ func readBody(dst []byte, src io.Reader, header http.Header, limit int64) ([]byt
 		}
 		n, err := src.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		if err == io.EOF { //nolint:errorlint // A reader gives io.EOF itself; a wrapped one is a failure.
+		if err == io.EOF {
 			return dst, nil
 		}
 		if err != nil {

@@ -238,7 +238,7 @@ func TestWhatSaysSomethingAboutTheSessionDoesNotReachTheClient(t *testing.T) {
 	answer := func(members ...string) string {
 		return response("<array><data><value><struct>\n" + strings.Join(members, "\n") + "\n</struct></value></data></array>")
 	}
-	b.answer = func(w http.ResponseWriter, _ *http.Request, c seen) {
+	b.answer = func(w http.ResponseWriter, _ *http.Request, _ seen) {
 		writeXML(w, answer(member("id", "1"), member("update_token", "123-abc"), member(" tok&#x65;n ", "x"), member("seen", "["+sessionCookie+"]")))
 	}
 	want := answer(member("id", "1"), "", "", member("seen", "["+strings.Repeat("x", len(sessionCookie))+"]"))

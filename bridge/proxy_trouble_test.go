@@ -274,7 +274,7 @@ func TestACallerThatGoesAwayEndsTheCall(t *testing.T) {
 func TestATimeLimitHoldsForAnAnswerThatStalls(t *testing.T) {
 	for name, head := range map[string]string{"before its head": "", "in its body": "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: 200\r\n\r\n<method"} {
 		b := newBehindProxy(t, Config{}, xmlrpc.Limits{}, WithTimeLimit(200*time.Millisecond))
-		b.answer = func(w http.ResponseWriter, r *http.Request, _ seen) {
+		b.answer = func(w http.ResponseWriter, _ *http.Request, _ seen) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				return

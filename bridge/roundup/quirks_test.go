@@ -431,7 +431,7 @@ func TestDetectionTellsRoundupFromOtherServers(t *testing.T) {
 func TestAnswersWithoutADateGiveNoTime(t *testing.T) {
 	s := newStandIn(t)
 	s.issue("1", "One")
-	s.onCall = func(method string, _ int) []byte {
+	s.onCall = func(string, int) []byte {
 		doc := document(t, []any{"1"})
 		return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s", len(doc), doc)
 	}
