@@ -10,6 +10,7 @@ import (
 
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/redisstore"
+	"github.com/trackgate/trackgate/internal/redistest"
 )
 
 // benchWorkers is how many goroutines share the work of a benchmark.
@@ -43,13 +44,13 @@ func newRecord(now time.Time) handshake.Record {
 }
 
 func benchmarkMint(b *testing.B, persistence ...string) {
-	s := open(b, startServer(b, persistence...))
+	s := open(b, redistest.Start(b, persistence...).URL())
 	defer func() { _ = s.Close() }()
 	inParallel(b, func(int) error { return s.Mint(context.Background(), newRecord(time.Now())) })
 }
 
 func benchmarkConsume(b *testing.B, persistence ...string) {
-	s := open(b, startServer(b, persistence...))
+	s := open(b, redistest.Start(b, persistence...).URL())
 	defer func() { _ = s.Close() }()
 	records := make([]handshake.Record, b.N)
 	inParallel(b, func(i int) error {
@@ -70,7 +71,7 @@ func BenchmarkConsumeInMemory(b *testing.B) { benchmarkConsume(b, "--appendonly"
 
 // BenchmarkMintWithoutSharing is the same with a round trip for every command.
 func BenchmarkMintWithoutSharing(b *testing.B) {
-	client, err := redisstore.NewClient(startServer(b).url())
+	client, err := redisstore.NewClient(redistest.Start(b).URL())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -80,4 +81,50 @@ func BenchmarkMintWithoutSharing(b *testing.B) {
 		record := newRecord(time.Now())
 		return client.SetNX(ctx, string(record.ID.Hash[:]), "value", time.Minute).Err()
 	})
+}
+
+// BenchmarkPromises makes the same mintings and claims on a primary with two
+// replicas under each setting, in turns, and reports the ratio of each to the
+// setting that promises the least.
+func BenchmarkPromises(b *testing.B) {
+	primary := redistest.Start(b, "--appendonly", "no")
+	for range 2 {
+		redistest.Start(b, "--appendonly", "no").Replicate(primary.Addr())
+	}
+	settings := []struct {
+		name string
+		opts []redisstore.Option
+	}{
+		{"nothing", []redisstore.Option{redisstore.WithFence(redisstore.FenceNever)}},
+		{"fence", []redisstore.Option{redisstore.WithFence(redisstore.FenceAlways)}},
+		{"wait", []redisstore.Option{redisstore.WithFence(redisstore.FenceNever), redisstore.WithReplicas(1, redisstore.MaxReplicaLimit)}},
+		{"both", []redisstore.Option{redisstore.WithFence(redisstore.FenceAlways), redisstore.WithReplicas(1, redisstore.MaxReplicaLimit)}},
+	}
+	const turns = 4
+	spent := make([]time.Duration, len(settings))
+	for turn := range turns {
+		for n := range settings {
+			i := (turn + n) % len(settings) // nobody is always the first
+			s := open(b, primary.URL(), settings[i].opts...)
+			if err := s.Mint(context.Background(), newRecord(time.Now())); err != nil {
+				b.Fatal(err)
+			}
+			begun := time.Now()
+			inParallel(b, func(int) error {
+				record := newRecord(time.Now())
+				if err := s.Mint(context.Background(), record); err != nil {
+					return err
+				}
+				_, _, err := s.Consume(context.Background(), claimOn(record))
+				return err
+			})
+			spent[i] += time.Since(begun)
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for i, setting := range settings {
+		b.ReportMetric(float64(spent[0])/float64(spent[i]), setting.name+"/nothing")
+	}
 }

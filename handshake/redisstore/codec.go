@@ -18,6 +18,9 @@ import (
 // allocation of its own. A token that has ended is
 //
 //	mark 1 | the 19 digits | ended 6 bytes, Unix milliseconds, big-endian | attempt 16 bytes | tracker
+//
+// Behind the fence an L and the four bytes of the label come before either; the
+// scripts take them off.
 const (
 	kindDigits   = 1
 	mintedDigits = 13

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/redisstore"
+	"github.com/trackgate/trackgate/internal/redistest"
 )
 
 func claimOn(r handshake.Record) handshake.Claim {
@@ -35,17 +35,14 @@ func warm(t *testing.T, s *redisstore.Store) {
 }
 
 // openThrough opens a store whose answers can be lost.
-func openThrough(t *testing.T) (*redisstore.Store, *proxy) {
+func openThrough(t *testing.T) (*redisstore.Store, *redistest.Proxy) {
 	t.Helper()
-	p := startProxy(t, startServer(t).addr)
-	s, err := redisstore.Open(context.Background(), p.url())
+	p := redistest.StartProxy(t, redistest.Start(t).Addr())
+	s, err := redisstore.Open(context.Background(), p.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = s.Close()
-		p.close()
-	})
+	t.Cleanup(func() { _ = s.Close() })
 	warm(t, s)
 	return s, p
 }
@@ -74,11 +71,11 @@ func TestAnAnswerThatIsLostOnceIsFoundAgain(t *testing.T) {
 		}},
 		{"remove it", func() (bool, error) { return s.State().CompareAndSwap(ctx, "key", []byte("b"), nil, 0) }},
 	} {
-		p.lose.Store(1)
+		p.Lose(1)
 		if ok, err := step.do(); !ok || err != nil {
 			t.Errorf("%s: %v, error %v", step.name, ok, err)
 		}
-		if p.lose.Load() > 0 {
+		if p.Losing() {
 			t.Errorf("%s: no answer was lost", step.name)
 		}
 	}
@@ -97,7 +94,7 @@ func TestWhenAllAnswersAreLostTheOutcomeIsUnknownAndTheTokenIsNeverAcceptedAgain
 	if err := s.Mint(ctx, record); err != nil {
 		t.Fatal(err)
 	}
-	p.lose.Store(1000)
+	p.Lose(1000)
 	if _, _, err := s.Consume(ctx, claimOn(record)); !errors.Is(err, handshake.ErrOutcomeUnknown) {
 		t.Errorf("consuming: %v, want ErrOutcomeUnknown", err)
 	}
@@ -107,15 +104,15 @@ func TestWhenAllAnswersAreLostTheOutcomeIsUnknownAndTheTokenIsNeverAcceptedAgain
 	if _, err := s.State().CompareAndSwap(ctx, "key", nil, []byte("a"), time.Minute); !errors.Is(err, handshake.ErrOutcomeUnknown) {
 		t.Errorf("swapping: %v, want ErrOutcomeUnknown", err)
 	}
-	p.lose.Store(0)
+	p.Lose(0)
 	if _, reason, err := s.Consume(ctx, claimOn(record)); reason != handshake.ReasonUsed || err != nil {
 		t.Errorf("afterwards: %q, error %v", reason, err)
 	}
 }
 
 func TestAServerThatHangsIsNoticedAndMissedNoLongerThanItHangs(t *testing.T) {
-	server := startServer(t)
-	s := open(t, server)
+	server := redistest.Start(t)
+	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
 	warm(t, s)
 	ctx := context.Background()
@@ -123,14 +120,10 @@ func TestAServerThatHangsIsNoticedAndMissedNoLongerThanItHangs(t *testing.T) {
 	if err := s.Mint(ctx, record); err != nil {
 		t.Fatal(err)
 	}
-	if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	server.Pause()
 	_, _, err := s.Consume(ctx, claimOn(record))
 	pingErr := s.Ping(ctx)
-	if err := server.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	server.Resume()
 	if !errors.Is(err, handshake.ErrOutcomeUnknown) || pingErr == nil {
 		t.Errorf("consuming: %v, want ErrOutcomeUnknown; ping: %v, want an error", err, pingErr)
 	}
@@ -141,10 +134,10 @@ func TestAServerThatHangsIsNoticedAndMissedNoLongerThanItHangs(t *testing.T) {
 }
 
 func TestAServerThatHasForgottenTheScriptsIsTaughtThem(t *testing.T) {
-	server := startServer(t)
-	s := open(t, server)
+	server := redistest.Start(t)
+	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
-	raw := redis.NewClient(&redis.Options{Addr: server.addr})
+	raw := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer func() { _ = raw.Close() }()
 	ctx := context.Background()
 	for range 2 {
@@ -162,10 +155,10 @@ func TestAServerThatHasForgottenTheScriptsIsTaughtThem(t *testing.T) {
 }
 
 func TestAServerThatRefusesToWriteChangesNothing(t *testing.T) {
-	server := startServer(t)
-	s := open(t, server)
+	server := redistest.Start(t)
+	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
-	raw := redis.NewClient(&redis.Options{Addr: server.addr})
+	raw := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer func() { _ = raw.Close() }()
 	ctx := context.Background()
 	record := newRecord(time.Now())
@@ -198,10 +191,10 @@ func TestAServerThatRefusesToWriteChangesNothing(t *testing.T) {
 }
 
 func TestADamagedValueIsAnErrorAndNoToken(t *testing.T) {
-	server := startServer(t)
-	s := open(t, server)
+	server := redistest.Start(t)
+	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
-	raw := redis.NewClient(&redis.Options{Addr: server.addr})
+	raw := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer func() { _ = raw.Close() }()
 	ctx := context.Background()
 	for _, value := range []string{"", "1", "X", "U", "-100000000000000000", "123456789012345678x", "U" + strings.Repeat("9", 60), "U1763759401234006", strings.Repeat("\x00", 60), "1xxxxxxxxxxxxx00600"} {
@@ -219,13 +212,11 @@ func TestADamagedValueIsAnErrorAndNoToken(t *testing.T) {
 }
 
 func TestMoreThanTheQueueHoldsIsRefused(t *testing.T) {
-	server := startServer(t)
-	s := open(t, server, redisstore.WithQueue(1))
+	server := redistest.Start(t)
+	s := open(t, server.URL(), redisstore.WithQueue(1))
 	defer func() { _ = s.Close() }()
-	if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = server.cmd.Process.Signal(syscall.SIGCONT) }()
+	server.Pause()
+	defer server.Resume()
 	// Both cannot be let in while the server answers neither.
 	outcomes := make(chan error)
 	for range 2 {

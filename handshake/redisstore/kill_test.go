@@ -9,6 +9,7 @@ import (
 
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/redisstore"
+	"github.com/trackgate/trackgate/internal/redistest"
 )
 
 // ledger is what callers were told.
@@ -53,28 +54,26 @@ func (l *ledger) work(s *redisstore.Store) {
 }
 
 func TestNothingThatWasAnsweredIsLostWhenRedisIsKilled(t *testing.T) {
-	server := startServer(t)
+	server := redistest.Start(t)
 	l := &ledger{minted: map[handshake.ID]bool{}, consumed: map[handshake.ID]int{}}
 	for range 4 {
 		l.told, l.limit, l.enough = 0, 20+rand.IntN(2000), make(chan struct{})
-		first, second := open(t, server), open(t, server)
+		first, second := open(t, server.URL()), open(t, server.URL())
 		var group sync.WaitGroup
 		for i := range 16 {
 			group.Go(func() { l.work([]*redisstore.Store{first, second}[i%2]) })
 		}
 		<-l.enough
-		server.kill()
+		server.Kill()
 		group.Wait()
 		for _, s := range []*redisstore.Store{first, second} {
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
 		}
-		if !server.start() {
-			t.Fatalf("redis-server does not start again:\n%s", server.log.String())
-		}
+		server.Restart()
 	}
-	s := open(t, server)
+	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
 	for id := range l.minted {
 		_, reason, err := s.Consume(context.Background(), handshake.Claim{ID: id, Kind: handshake.BugTracker, At: time.Now()})

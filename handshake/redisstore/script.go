@@ -8,11 +8,24 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// endScript takes a live token to a final status. KEYS[1] is the token, ARGV
-// the mark of the status, the time as a number and as six bytes, the attempt,
-// the retention in milliseconds, and for a consumption the kind as one digit and
-// the tracker. It returns the value of the token after that, which says whether
-// this attempt ended it; nil means that there is none.
+// openToken begins the scripts on tokens. KEYS[1] is the token and ARGV[1] what
+// a [stamp] says of the fence. It leaves the token's label in head and the rest of
+// its value in v, and returns nil for a token that the store does not have: one
+// that is live and of an earlier reign is as good as forgotten.
+const openToken = `
+local v = redis.call('GET', KEYS[1])
+if not v then return v end
+local head = ''
+if string.sub(v, 1, 1) == 'L' then head, v = string.sub(v, 1, 5), string.sub(v, 6) end
+local live, mode = string.find(v, '^%d'), string.sub(ARGV[1], 1, 1)
+if live and mode ~= '*' and head ~= 'L' .. string.sub(ARGV[1], 2) and (mode == '!' or head ~= '') then return false end
+`
+
+// endScript takes a live token to a final status. ARGV continues with the mark
+// of the status, the time as a number and as six bytes, the attempt, the retention
+// in milliseconds, and for a consumption the kind as one digit and the tracker. It
+// returns the value of the token after that, which says whether this attempt ended
+// it; nil means that there is none.
 //
 // The value outlives the token's own expiry by the retention. It must never go
 // before that expiry: a SET of the minting that a broken connection delivers late
@@ -20,34 +33,52 @@ import (
 //
 // The order of the conditions does not matter here: the reason of a refusal is
 // found in the value that is returned.
-var endScript = newScript(`
-local v = redis.call('GET', KEYS[1])
-if not v or not string.find(v, '^%d') then return v end
-local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[2]
+var endScript = newScript(openToken + `
+if not live then return v end
+local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[3]
 if left <= 0 then return v end
-if ARGV[6] and (string.sub(v, 1, 1) ~= ARGV[6] or string.sub(v, 20) ~= ARGV[7]) then return v end
-v = ARGV[1] .. string.sub(v, 1, 19) .. ARGV[3] .. ARGV[4] .. string.sub(v, 20)
-redis.call('SET', KEYS[1], v, 'PX', string.format('%d', ARGV[5] + left))
+if ARGV[7] and (string.sub(v, 1, 1) ~= ARGV[7] or string.sub(v, 20) ~= ARGV[8]) then return v end
+v = ARGV[2] .. string.sub(v, 1, 19) .. ARGV[4] .. ARGV[5] .. string.sub(v, 20)
+redis.call('SET', KEYS[1], head .. v, 'PX', string.format('%d', ARGV[6] + left))
 return v
 `)
 
+// lookScript returns the value of a token.
+var lookScript = newScript(openToken + `return v`)
+
+// confirmScript repeats a minting that found its key taken. KEYS[1] is the token,
+// ARGV[1] the value that it is to have. It returns 1 when the value is there and
+// live, whatever its label: then an earlier delivery made it, and nobody has been
+// told of it yet. The value is written again for the sake of its label, and so
+// that there is something for replicas to acknowledge.
+var confirmScript = newScript(`
+local v, want = redis.call('GET', KEYS[1]), ARGV[1]
+if not v then return 0 end
+if string.sub(v, 1, 1) == 'L' then v = string.sub(v, 6) end
+if string.sub(want, 1, 1) == 'L' then want = string.sub(want, 6) end
+if v ~= want then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
+return 1
+`)
+
 // swapScript compares and swaps a value of the state table. KEYS[1] is the
-// entry, ARGV the attempt, what must be there, what is to be there ('-' for
-// nothing, '+' before a value), its time to live and that of a gravestone in
-// milliseconds. It returns 1 when the value is as wanted.
+// entry, ARGV a [stamp] (which means nothing here), the attempt, what must be
+// there, what is to be there ('-' for nothing, '+' before a value), its time to
+// live and that of a gravestone in milliseconds. It returns 1 when the value is as
+// wanted.
 //
 // An entry is a mark, the attempt that made it, and the value. A removed value
 // leaves a gravestone for a while, so that a repeated removal knows its own work.
 var swapScript = newScript(`
 local v = redis.call('GET', KEYS[1])
-if v and string.sub(v, 2, 17) == ARGV[1] then return 1 end
+if v and string.sub(v, 2, 17) == ARGV[2] then return 1 end
 local there = '-'
 if v and string.sub(v, 1, 1) == 'V' then there = '+' .. string.sub(v, 18) end
-if there ~= ARGV[2] then return 0 end
-if ARGV[3] ~= '-' then
-  redis.call('SET', KEYS[1], 'V' .. ARGV[1] .. string.sub(ARGV[3], 2), 'PX', ARGV[4])
+if there ~= ARGV[3] then return 0 end
+if ARGV[4] ~= '-' then
+  redis.call('SET', KEYS[1], 'V' .. ARGV[2] .. string.sub(ARGV[4], 2), 'PX', ARGV[5])
 elseif there ~= '-' then
-  redis.call('SET', KEYS[1], 'T' .. ARGV[1], 'PX', ARGV[5])
+  redis.call('SET', KEYS[1], 'T' .. ARGV[2], 'PX', ARGV[6])
 end
 return 1
 `)
@@ -61,17 +92,18 @@ func newScript(text string) script {
 }
 
 // run runs a script by its hash, and by its text where Redis does not know it
-// (yet: it forgets all scripts when it restarts).
-func (s *Store) run(ctx context.Context, sc script, key string, args ...any) (any, error) {
-	reply, err := s.eval(ctx, "evalsha", sc.hash, key, args)
+// (yet: it forgets all scripts when it restarts). The stamp is its first argument;
+// what the stamp says of the answer is the caller's to ask.
+func (s *Store) run(ctx context.Context, sc script, key string, st *stamp, args ...any) (any, error) {
+	reply, err := s.eval(ctx, "evalsha", sc.hash, key, st, args)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = s.eval(ctx, "eval", sc.text, key, args)
+		reply, err = s.eval(ctx, "eval", sc.text, key, st, args)
 	}
 	return reply, err
 }
 
-func (s *Store) eval(ctx context.Context, name, what, key string, args []any) (any, error) {
-	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key}, args...)...)
+func (s *Store) eval(ctx context.Context, name, what, key string, st *stamp, args []any) (any, error) {
+	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key, st}, args...)...)
 	err := s.process(ctx, cmd)
 	return cmd.Val(), err
 }

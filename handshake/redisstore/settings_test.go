@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/redisstore"
+	"github.com/trackgate/trackgate/internal/redistest"
 )
 
 func TestWeakSettingsAreWarnedAbout(t *testing.T) {
@@ -27,7 +29,7 @@ func TestWeakSettingsAreWarnedAbout(t *testing.T) {
 		"forbidden": {[]string{"--rename-command", "CONFIG", ""}, []string{"could not be checked", "could not be checked", "could not be checked"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := open(t, startServer(t, test.args...))
+			s := open(t, redistest.Start(t, test.args...).URL())
 			defer func() { _ = s.Close() }()
 			warnings := s.Warnings(context.Background())
 			if len(warnings) != len(test.want) {
@@ -44,10 +46,10 @@ func TestWeakSettingsAreWarnedAbout(t *testing.T) {
 
 func TestAPasswordIsNeverShown(t *testing.T) {
 	const secret = "s3cret-word"
-	server := startServer(t, "--requirepass", "another")
+	server := redistest.Start(t, "--requirepass", "another")
 	ctx := context.Background()
 	for _, address := range []string{
-		"redis://user:" + secret + "@" + server.addr, "redis://:" + secret + "@127.0.0.1:1/0", "redis://:" + secret + "@host:port:9/0",
+		"redis://user:" + secret + "@" + server.Addr(), "redis://:" + secret + "@127.0.0.1:1/0", "redis://:" + secret + "@host:port:9/0",
 		"redis://:" + secret + "/x@127.0.0.1:1", "redis://:" + secret + "%zz@127.0.0.1:1", "redis://h/?password=" + secret, "http://:" + secret + "@h", secret,
 	} {
 		s, err := redisstore.Open(ctx, address)
@@ -63,7 +65,7 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 			t.Errorf("shown: %s", redacted)
 		}
 	}
-	s, err := redisstore.Open(ctx, "redis://:another@"+server.addr+"/3")
+	s, err := redisstore.Open(ctx, "redis://:another@"+server.Addr()+"/3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,11 +79,11 @@ func TestAPasswordIsNeverShown(t *testing.T) {
 }
 
 func TestKeysLiveAsLongAsTheyAreNeededAndAreSmall(t *testing.T) {
-	server := startServer(t)
-	raw := redis.NewClient(&redis.Options{Addr: server.addr})
+	server := redistest.Start(t)
+	raw := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer func() { _ = raw.Close() }()
 	const retention = 3 * time.Hour
-	s := open(t, server, redisstore.WithRetention(retention))
+	s := open(t, server.URL(), redisstore.WithRetention(retention))
 	defer func() { _ = s.Close() }()
 	ctx := context.Background()
 	record := newRecord(time.Now())
@@ -111,7 +113,7 @@ func TestKeysLiveAsLongAsTheyAreNeededAndAreSmall(t *testing.T) {
 }
 
 func TestAClientOfTheCallersStaysOpen(t *testing.T) {
-	client, err := redisstore.NewClient(startServer(t).url())
+	client, err := redisstore.NewClient(redistest.Start(t).URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,9 +143,9 @@ func TestAClientOfTheCallersStaysOpen(t *testing.T) {
 }
 
 func TestAClosedStoreLeavesNothingRunning(t *testing.T) {
-	server := startServer(t)
+	server := redistest.Start(t)
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
-	s := open(t, server)
+	s := open(t, server.URL())
 	warm(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -153,9 +155,15 @@ func TestAClosedStoreLeavesNothingRunning(t *testing.T) {
 func TestSettingsThatMakeNoSenseAreErrors(t *testing.T) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"})
 	defer func() { _ = client.Close() }()
-	for name, option := range map[string]redisstore.Option{"retention": redisstore.WithRetention(0), "queue": redisstore.WithQueue(0)} {
+	for name, option := range map[string]redisstore.Option{
+		"a retention of zero": redisstore.WithRetention(0), "a queue of zero": redisstore.WithQueue(0),
+		"fewer replicas than none": redisstore.WithReplicas(-1, redisstore.DefaultReplicaLimit),
+		"no time for replicas":     redisstore.WithReplicas(1, 0),
+		"too long for replicas":    redisstore.WithReplicas(1, redisstore.MaxReplicaLimit+1),
+		"no fence that there is":   redisstore.WithFence(7),
+	} {
 		if _, err := redisstore.New(client, option); err == nil {
-			t.Errorf("%s of zero was taken", name)
+			t.Errorf("%s was taken", name)
 		}
 	}
 	long := newRecord(time.Now())
@@ -172,4 +180,33 @@ func TestSettingsThatMakeNoSenseAreErrors(t *testing.T) {
 	if _, err := redisstore.New(ring); err == nil {
 		t.Error("a ring was taken, whose shards forget each other's tokens")
 	}
+}
+
+func TestAFenceIsReadAsItIsWritten(t *testing.T) {
+	for _, text := range []string{"auto", "always", "never"} {
+		var fence redisstore.Fence
+		if err := fence.UnmarshalText([]byte(text)); err != nil || fence.String() != text {
+			t.Errorf("%s is read as %v, error %v", text, fence, err)
+		}
+		if written, err := fence.MarshalText(); string(written) != text || err != nil {
+			t.Errorf("%s is written as %s, error %v", text, written, err)
+		}
+	}
+	if fence, err := redisstore.ParseFence("sometimes"); err == nil {
+		t.Errorf("read as %v", fence)
+	}
+	if got := redisstore.Fence(7).String(); got != "invalid" {
+		t.Errorf("no fence is %q", got)
+	}
+}
+
+func TestATokenBehindTheFenceIsSmallToo(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, server.URL(), redisstore.WithFence(redisstore.FenceAlways))
+	defer func() { _ = s.Close() }()
+	size, err := strconv.Atoi(server.Do("memory", "usage", keyOf(mintOne(t, s))))
+	if err != nil || size > 150 {
+		t.Errorf("a live token takes %d bytes, error %v", size, err)
+	}
+	t.Logf("a live token takes %d bytes", size)
 }

@@ -55,8 +55,15 @@ func (t state) CompareAndSwap(ctx context.Context, key string, prev, next []byte
 	if err := handshake.CheckState(key, next, ttl); err != nil {
 		return false, err
 	}
-	reply, err := t.s.run(ctx, swapScript, statePrefix+key,
-		t.s.attempts.next(), optional(prev), optional(next), max(ttl.Milliseconds(), 1), gravestone.Milliseconds())
+	// A repetition has the same number, by which it knows what an earlier
+	// delivery did.
+	attempt := t.s.attempts.next()
+	var reply any
+	err := t.s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
+		reply, err = t.s.run(ctx, swapScript, statePrefix+key, st,
+			attempt, optional(prev), optional(next), max(ttl.Milliseconds(), 1), gravestone.Milliseconds())
+		return err
+	})
 	if err != nil {
 		return false, changeError("state", err)
 	}

@@ -20,8 +20,28 @@
 //
 // Redis answers before its data is on disk unless "appendonly yes" and
 // "appendfsync always" are set, and may forget a consumption in a crash
-// otherwise: [Store.Warnings] says so. The same holds for a replica that is
-// promoted before it has received the last changes.
+// otherwise. The same holds for a replica that is promoted before it has received
+// the last changes. Two settings close that:
+//
+//   - The fence ([WithFence], up by default where anything can be lost) refuses
+//     the tokens that were minted before a restart or a promotion. It needs no
+//     clock and no agreement between gateways.
+//   - [WithReplicas] has a change wait until replicas have it, so that a promotion
+//     loses nothing and the fence can be left open.
+//
+// Without the fence a token that was used can be accepted again after Redis has
+// lost that; the state table beside the tokens stands behind no fence.
+//
+// Both ride at the end of the shared pipelines: one WAIT and one INFO for all
+// commands of a pipeline. [Store.Warnings] says what Redis' own settings put at
+// risk.
+//
+// # Rights
+//
+// A user of Redis' ACL needs the keys trackgate:* and the commands SET, GET, EVAL,
+// EVALSHA, SCAN, PING, HELLO; INFO for the fence, WAIT for replicas, CONFIG GET
+// for the warnings and so that FenceAuto can see that nothing is forgotten; on a
+// cluster CLUSTER SLOTS, COMMAND and ASKING as well.
 package redisstore
 
 import (
@@ -45,6 +65,10 @@ const (
 	DefaultRetention = 24 * time.Hour
 	// DefaultQueue is how many commands of one gateway may wait for Redis.
 	DefaultQueue = 16384
+	// DefaultReplicaLimit is how long a change usefully waits for replicas.
+	DefaultReplicaLimit = 300 * time.Millisecond
+	// MaxReplicaLimit is below the time limit for an answer of Redis.
+	MaxReplicaLimit = 800 * time.Millisecond
 )
 
 // keyPrefix begins the keys of tokens; the raw hash follows.
@@ -57,6 +81,7 @@ type Store struct {
 	owned     bool
 	retention time.Duration
 	queue     int
+	batches   *batches
 	attempts  attempts
 
 	mu     sync.RWMutex // held for reading while a call runs
@@ -82,15 +107,34 @@ func WithRetention(d time.Duration) Option { return func(s *Store) { s.retention
 // use already.
 func WithQueue(n int) Option { return func(s *Store) { s.queue = n } }
 
+// WithFence sets the fence, [FenceAuto] by default.
+func WithFence(f Fence) Option { return func(s *Store) { s.batches.fence = f } }
+
+// WithReplicas has every change wait until n replicas (of its primary) have it, for
+// as long as limit; a change that they do not acknowledge in time fails with
+// [handshake.ErrOutcomeUnknown]. The limit must be from a millisecond to
+// [MaxReplicaLimit]. By default, or with 0, nothing waits. A replica
+// acknowledges what it has in memory; with as many as there are, whichever is
+// promoted has every change.
+func WithReplicas(n int, limit time.Duration) Option {
+	return func(s *Store) { s.batches.replicas, s.batches.limit = n, limit }
+}
+
 // New returns a store over a client, which stays the caller's to close, and
 // must be closed after the store. It does not connect.
 func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
-	s := &Store{client: client, retention: DefaultRetention, queue: DefaultQueue, attempts: newAttempts()}
+	s := &Store{
+		client: client, retention: DefaultRetention, queue: DefaultQueue, attempts: newAttempts(),
+		batches: &batches{limit: DefaultReplicaLimit},
+	}
 	for _, opt := range opts {
 		opt(s)
 	}
 	if s.retention < time.Millisecond || s.queue <= 0 {
 		return nil, errors.New("redisstore: retention and queue must be positive")
+	}
+	if b := s.batches; b.replicas < 0 || b.limit < time.Millisecond || b.limit > MaxReplicaLimit || b.fence.String() == "invalid" {
+		return nil, fmt.Errorf("redisstore: a change can wait for 0 replicas or more, for 1ms to %v; the fence is FenceAuto, FenceAlways or FenceNever", MaxReplicaLimit)
 	}
 	shared := redis.DefaultBlockingAutoPipelineOptions()
 	shared.MaxQueuedCommands = s.queue
@@ -98,6 +142,8 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redisstore: this client cannot share pipelines: %w", err)
 	}
+	s.batches.fence = s.batches.fence.settled(client)
+	s.batches.watch(client)
 	s.commands = pipeline
 	return s, nil
 }
@@ -128,21 +174,23 @@ func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
 		return err
 	}
 	key := tokenKey(r.ID)
-	set := redis.NewStatusCmd(ctx, "set", key, value, "px", lifetime.Milliseconds(), "nx")
-	err = s.process(ctx, set)
-	if !errors.Is(err, redis.Nil) {
-		return changeError("mint", err)
-	}
-	// The token is there by now, so that the caller's going away comes too late.
-	ctx = context.WithoutCancel(ctx)
-	get := redis.NewStringCmd(ctx, "get", key)
-	if err := s.process(ctx, get); err != nil && !errors.Is(err, redis.Nil) {
-		return changeError("mint", err)
-	}
-	if get.Val() != value {
+	err = s.inReign(ctx, func(ctx context.Context, st *stamp) error {
+		st.value = value
+		set := redis.NewStatusCmd(ctx, "set", key, st, "px", lifetime.Milliseconds(), "nx")
+		if err := s.process(ctx, set); !errors.Is(err, redis.Nil) {
+			return err
+		}
+		// The token is there by now, so that the caller's going away comes too late.
+		reply, err := s.run(context.WithoutCancel(ctx), confirmScript, key, st)
+		if err == nil && reply != int64(1) {
+			return handshake.ErrExists
+		}
+		return err
+	})
+	if errors.Is(err, handshake.ErrExists) {
 		return handshake.ErrExists
 	}
-	return nil
+	return changeError("mint", err)
 }
 
 // Consume takes a token from live to used.
@@ -167,22 +215,33 @@ func (s *Store) end(
 	ctx context.Context, c handshake.Claim, status handshake.Status,
 	judge func(handshake.Record) handshake.Reason, expected ...any,
 ) (handshake.Record, handshake.Reason, error) {
-	attempt := s.attempts.next()
 	now := c.At.UnixMilli()
-	args := append([]any{marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
-	reply, err := s.run(ctx, endScript, tokenKey(c.ID), args...)
+	var reply any
+	var attempt string
+	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
+		// A number for every reign: what was done in an earlier one says nothing
+		// about who else was let in then.
+		attempt = s.attempts.next()
+		args := append([]any{marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
+		reply, err = s.run(ctx, endScript, tokenKey(c.ID), st, args...)
+		return err
+	})
+	late := errors.Is(err, errReplicas) // which matters to a change and not to a refusal
 	switch {
-	case errors.Is(err, redis.Nil):
+	case errors.Is(err, redis.Nil), late && reply == nil:
 		return handshake.Record{}, handshake.ReasonUnknown, nil
-	case err != nil:
+	case err != nil && !late:
 		return handshake.Record{}, handshake.ReasonStore, changeError("change", err)
 	}
 	value, _ := reply.(string)
-	record, by, err := decodeRecord(c.ID, value)
-	if err != nil {
-		return handshake.Record{}, handshake.ReasonStore, err
+	record, by, decodeErr := decodeRecord(c.ID, value)
+	if decodeErr != nil {
+		return handshake.Record{}, handshake.ReasonStore, decodeErr
 	}
 	if record.Status == status && by == attempt {
+		if late {
+			return handshake.Record{}, handshake.ReasonStore, changeError("change", err)
+		}
 		return record, handshake.Granted, nil
 	}
 	reason := judge(record)
@@ -192,23 +251,33 @@ func (s *Store) end(
 	return record, reason, nil
 }
 
-// Lookup returns the record of a token.
+// Lookup returns the record of a token. Behind the fence a live token of an
+// earlier reign is not found, since nobody can use it any more.
 func (s *Store) Lookup(ctx context.Context, id handshake.ID) (handshake.Record, bool, error) {
-	get := redis.NewStringCmd(ctx, "get", tokenKey(id))
-	err := s.process(ctx, get)
+	var reply any
+	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
+		reply, err = s.run(ctx, lookScript, tokenKey(id), st)
+		return err
+	})
 	switch {
-	case errors.Is(err, redis.Nil):
+	case errors.Is(err, redis.Nil), errors.Is(err, errReplicas) && reply == nil:
 		return handshake.Record{}, false, nil
-	case err != nil:
+	case err != nil && !errors.Is(err, errReplicas): // a look changes nothing that replicas could miss
 		return handshake.Record{}, false, fmt.Errorf("redisstore: cannot look up a token: %w", err)
 	}
-	record, _, err := decodeRecord(id, get.Val())
+	value, _ := reply.(string)
+	record, _, err := decodeRecord(id, value)
 	return record, err == nil, err
 }
 
-// Ping asks Redis for an answer.
+// Ping asks Redis for an answer, every primary of a cluster.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.direct(ctx, func(client redis.UniversalClient) error { return client.Ping(ctx).Err() })
+	return s.direct(ctx, func(client redis.UniversalClient) error {
+		if cluster, ok := client.(*redis.ClusterClient); ok {
+			return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return node.Ping(ctx).Err() })
+		}
+		return client.Ping(ctx).Err()
+	})
 }
 
 // Close waits for the calls under way, and closes the client if the store has
@@ -224,6 +293,32 @@ func (s *Store) Close() error {
 		return s.client.Close()
 	}
 	return nil
+}
+
+// reignTries is how often a call is made in all when the reign of Redis turns out
+// to be another than was thought.
+const reignTries = 3
+
+// inReign makes a call whose command carries the stamp, until it was executed in
+// the reign for which it was meant. It returns the call's error, or why its answer
+// must not be relied on.
+func (s *Store) inReign(ctx context.Context, call func(ctx context.Context, st *stamp) error) error {
+	var outcome error
+	for range reignTries {
+		st := s.batches.newStamp()
+		err := call(ctx, st)
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return err
+		}
+		if st.outcome == nil {
+			return err
+		}
+		if outcome = st.outcome; !errors.Is(outcome, errReign) {
+			return outcome
+		}
+		ctx = context.WithoutCancel(ctx) // something may have been done
+	}
+	return outcome
 }
 
 // process sends a command with those of other callers.

@@ -5,38 +5,24 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/redisstore"
-	"github.com/trackgate/trackgate/handshake/storetest"
+	"github.com/trackgate/trackgate/internal/redistest"
 )
 
-func open(t testing.TB, s *server, opts ...redisstore.Option) *redisstore.Store {
+func open(t testing.TB, url string, opts ...redisstore.Option) *redisstore.Store {
 	t.Helper()
-	store, err := redisstore.Open(context.Background(), s.url(), opts...)
+	store, err := redisstore.Open(context.Background(), url, opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return store
 }
 
-func TestConformance(t *testing.T) {
-	s := startServer(t)
-	raw := redis.NewClient(&redis.Options{Addr: s.addr})
-	t.Cleanup(func() { _ = raw.Close() })
-	storetest.Run(t, func(t *testing.T) storetest.Backend {
-		if err := raw.FlushAll(context.Background()).Err(); err != nil {
-			t.Fatal(err)
-		}
-		return storetest.Backend{Shared: true, Open: func(t *testing.T) handshake.Store { return open(t, s) }}
-	})
-}
-
 // A SET of the minting that arrives late must find the used token still there.
 func TestAUsedTokenIsRememberedBeyondItsExpiryHoweverShortTheRetention(t *testing.T) {
-	server := startServer(t)
-	store := open(t, server, redisstore.WithRetention(time.Second))
+	server := redistest.Start(t)
+	store := open(t, server.URL(), redisstore.WithRetention(time.Second))
 	authority, err := handshake.New(store, handshake.WithLifetime(10*time.Minute))
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +34,7 @@ func TestAUsedTokenIsRememberedBeyondItsExpiryHoweverShortTheRetention(t *testin
 	if reason, err := authority.Accept(t.Context(), handshake.Callback{Token: token, Kind: handshake.BugTracker}); err != nil || reason != handshake.Granted {
 		t.Fatalf("%q, %v", reason, err)
 	}
-	client, err := redisstore.NewClient(server.url())
+	client, err := redisstore.NewClient(server.URL())
 	if err != nil {
 		t.Fatal(err)
 	}

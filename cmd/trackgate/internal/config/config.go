@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/trackgate/trackgate/handshake/redisstore"
 	"github.com/trackgate/trackgate/ratelimit"
 )
 
@@ -61,9 +62,17 @@ type Admin struct {
 
 // Store says where tokens are kept.
 type Store struct {
-	// URL is bolt:PATH, redis://..., or rediss://... . Default: a bolt file in the data directory.
-	// A password belongs into the environment: TRACKGATE_STORE_URL.
+	// URL is bolt:PATH, redis://HOST, redis+sentinel://HOST,HOST/NAME or redis+cluster://HOST,HOST, with rediss for TLS.
+	// Default: a bolt file in the data directory. A password belongs into the environment: TRACKGATE_STORE_URL.
 	URL Secret `toml:"url"`
+	// Fence says whether tokens are refused that were minted before Redis restarted or another server took over: auto, always or
+	// never. Default auto: wherever Redis can forget what it answered. All gateways of one Redis must have the same.
+	// Without it a token that was used can be accepted once more after Redis has lost that.
+	Fence string `toml:"fence"`
+	// WaitReplicas is how many replicas must have a change before it is answered. Default 0.
+	WaitReplicas int `toml:"wait_replicas"`
+	// WaitLimit is how long a change waits for them; then it is answered 503. Default 300ms, at most 800ms.
+	WaitLimit Duration `toml:"wait_limit"`
 }
 
 // Token says how long tokens live.
@@ -296,6 +305,7 @@ func Default() *Config {
 		},
 		Public: Public{Listen: "127.0.0.1:8080"},
 		Admin:  Admin{Listen: "127.0.0.1:9087"},
+		Store:  Store{Fence: redisstore.FenceAuto.String(), WaitLimit: Duration(redisstore.DefaultReplicaLimit)},
 		Token:  Token{Lifetime: Duration(10 * time.Minute), Retention: Duration(24 * time.Hour), MaxLive: 10_000},
 		Limits: Limits{
 			Replicas:          1,

@@ -29,12 +29,19 @@ var (
 
 // holdsPassword tells whether a store's URL has a password in it.
 func holdsPassword(s Secret) bool {
-	u, err := url.Parse(s.Reveal())
-	if err != nil || u.User == nil {
+	if !strings.HasPrefix(s.Reveal(), "redis") {
 		return false
 	}
-	_, has := u.User.Password()
-	return has
+	// Several hosts are no URL that could be parsed whole.
+	address, query, _ := strings.Cut(s.Reveal(), "?")
+	options, err := url.ParseQuery(query)
+	if err != nil || options.Has("sentinel_password") || options.Has("password") {
+		return true
+	}
+	_, rest, _ := strings.Cut(address, "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	user, _, has := strings.Cut(authority, "@")
+	return has && strings.Contains(user, ":")
 }
 
 // Source says where configuration comes from, in the order in which it is read.

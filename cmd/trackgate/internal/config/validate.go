@@ -12,6 +12,7 @@ import (
 
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/redisstore"
 	"github.com/trackgate/trackgate/ratelimit"
 )
 
@@ -31,6 +32,9 @@ func (c *Config) validate() error {
 		{"admin.listen", address(c.Admin.Listen)},
 		{"public.url", publicURL(c.Public.URL)},
 		{"store.url", storeURL(c.Store.URL.Reveal())},
+		{"store.fence", fence(c.Store.Fence)},
+		{"store.wait_replicas", within(c.Store.WaitReplicas, 0, 100)},
+		{"store.wait_limit", between(c.Store.WaitLimit, time.Millisecond, redisstore.MaxReplicaLimit)},
 		{"token.lifetime", lifetime(c.Token.Lifetime)},
 		{"token.max_live", within(c.Token.MaxLive, 0, 100_000_000)},
 		{"token.retention", between(c.Token.Retention, time.Second, 366*24*time.Hour)},
@@ -179,6 +183,16 @@ func rootURL(s string) error {
 	return nil
 }
 
+// redisSchemes are those that package redisstore knows.
+var redisSchemes = map[string]bool{
+	"redis": true, "redis+sentinel": true, "redis+cluster": true, "rediss": true, "rediss+sentinel": true, "rediss+cluster": true,
+}
+
+func fence(text string) error {
+	_, err := redisstore.ParseFence(text)
+	return err
+}
+
 func storeURL(s string) error {
 	if s == "" {
 		return nil
@@ -187,10 +201,10 @@ func storeURL(s string) error {
 	switch {
 	case scheme == "bolt" && strings.TrimPrefix(rest, "//") == "":
 		return errors.New("bolt: needs a path, as in bolt:/var/lib/trackgate/trackgate.db")
-	case scheme == "bolt", scheme == "redis", scheme == "rediss":
+	case scheme == "bolt", redisSchemes[scheme]:
 		return nil
 	}
-	return errors.New("must be bolt:PATH, redis://... or rediss://")
+	return errors.New("must be bolt:PATH, redis://HOST, redis+sentinel://HOST,HOST/NAME or redis+cluster://HOST,HOST, with rediss for TLS")
 }
 
 func between(d Duration, low, high time.Duration) error {

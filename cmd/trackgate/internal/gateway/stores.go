@@ -44,7 +44,7 @@ func openStores(ctx context.Context, cfg *config.Config, dir string, logger *slo
 	if bolt {
 		return openBolt(path, time.Duration(cfg.Token.Retention), logger)
 	}
-	return openRedis(ctx, url, time.Duration(cfg.Token.Retention), logger)
+	return openRedis(ctx, url, cfg, logger)
 }
 
 func openBolt(path string, retention time.Duration, logger *slog.Logger) (*stores, error) {
@@ -59,12 +59,17 @@ func openBolt(path string, retention time.Duration, logger *slog.Logger) (*store
 	return &stores{tokens: store, close: store.Close}, nil
 }
 
-func openRedis(ctx context.Context, url string, retention time.Duration, logger *slog.Logger) (*stores, error) {
+func openRedis(ctx context.Context, url string, cfg *config.Config, logger *slog.Logger) (*stores, error) {
 	client, err := redisstore.NewClient(url)
 	if err != nil {
 		return nil, fmt.Errorf("store.url: %w", err)
 	}
-	store, err := redisstore.New(client, redisstore.WithRetention(retention))
+	fence, err := redisstore.ParseFence(cfg.Store.Fence)
+	if err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	store, err := redisstore.New(client, redisstore.WithRetention(time.Duration(cfg.Token.Retention)), redisstore.WithFence(fence),
+		redisstore.WithReplicas(cfg.Store.WaitReplicas, time.Duration(cfg.Store.WaitLimit)))
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
