@@ -45,3 +45,14 @@ func (k *Kept[T]) Get(ctx context.Context, ask func() (T, error)) (T, error) {
 	}
 	return value, err
 }
+
+// Put keeps an answer that was had for another reason, unless somebody is asking
+// at this moment.
+func (k *Kept[T]) Put(value T) {
+	select {
+	case <-k.turn:
+		k.value, k.asked = value, k.remote.Now()
+		k.turn <- struct{}{}
+	default:
+	}
+}

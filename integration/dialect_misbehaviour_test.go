@@ -71,6 +71,9 @@ func TestDialectsEndEveryMisbehaviourWithAResultOrAFault(t *testing.T) {
 		s.callAll(t, &spokenDialects[i], nil, nil)
 	}
 	before := goroutines(t, s.gatewayProcess)
+	if len(before) == 0 {
+		t.Fatal("the gateway shows no goroutines")
+	}
 	// The group ends when all that run in parallel in it have ended.
 	t.Run("all", func(t *testing.T) {
 		for i := range spokenDialects {

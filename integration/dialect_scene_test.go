@@ -69,6 +69,8 @@ var spokenDialects = []spokenDialect{
 		start: func(t testing.TB, callbacks string, o peerOptions) *tracPeer {
 			return startTracPeer(t, tracPeerOptions{CallbackRoot: callbacks, ClockOffset: o.ahead})
 		},
+		ownRead:  ownCall{"launchpad.bug_info", []any{0, map[string]any{"bugs": []string{"1"}}}},
+		ownWrite: ownCall{"launchpad.add_comment", []any{"2", "Its own."}},
 	},
 	{
 		name: bugzilla.LaunchpadName, capabilities: everyCapability,

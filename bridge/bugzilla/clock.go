@@ -30,6 +30,15 @@ func (s *site) now(ctx context.Context) (time.Time, error) {
 	return told.utc.Add(s.remote.Now().Sub(told.to)).Truncate(time.Second), nil
 }
 
+// askAnew asks for the time and keeps it, so that a clock that was set is known.
+func (s *site) askAnew(ctx context.Context) (instant, error) {
+	told, err := s.wire.askTime(ctx)
+	if err == nil {
+		s.clock.Put(told)
+	}
+	return told, err
+}
+
 // timed asks for the time and reads it off the answer.
 func (s *site) timed(ctx context.Context, method string, read func(map[string]any) (time.Time, error)) (instant, error) {
 	var answer map[string]any

@@ -73,7 +73,7 @@ func (l *launchpad) About(ctx context.Context) (bridge.About, error) {
 	if err != nil {
 		return bridge.About{}, err
 	}
-	told, err := l.askTime(ctx)
+	told, err := l.askAnew(ctx)
 	if err != nil {
 		return bridge.About{}, err
 	}

@@ -83,7 +83,7 @@ func (n *native) About(ctx context.Context) (bridge.About, error) {
 	if err != nil {
 		return bridge.About{}, err
 	}
-	told, err := n.askTime(ctx)
+	told, err := n.askAnew(ctx)
 	if err != nil {
 		return bridge.About{}, err
 	}

@@ -42,8 +42,11 @@ func readCSV(body []byte) ([]csvRow, error) {
 	in := csv.NewReader(bytes.NewReader(body))
 	in.ReuseRecord = true
 	head, err := in.Read()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, badCSV("its head cannot be read")
+	case !bytes.HasSuffix(body, []byte("\n")): // every captured row, and so the last, ends with one
+		return nil, badCSV("it was cut off")
 	}
 	if len(head) > maxColumns {
 		return nil, badCSV("it has more than the limit of " + strconv.Itoa(maxColumns) + " columns")

@@ -14,7 +14,7 @@ import (
 // emptied before every test.
 func conform(t *testing.T, url string, primaries func() []*redistest.Server, opts ...redisstore.Option) {
 	t.Helper()
-	storetest.Run(t, func(t *testing.T) storetest.Backend {
+	storetest.Run(t, func(_ *testing.T) storetest.Backend {
 		for _, primary := range primaries() {
 			primary.Do("flushall")
 		}
