@@ -63,31 +63,14 @@ func (c *contender) round(b *testing.B) figures {
 }
 
 func benchGateway(b *testing.B) {
-	open := []string{
-		"--set", "limits.mint.rate=1000000/s", "--set", "limits.mint.burst=1000000",
-		"--set", "limits.handshake.rate=1000000/s", "--set", "limits.handshake.burst=1000000",
-		"--set", "limits.handshake_failures.rate=1000000/s", "--set", "limits.handshake_failures.burst=1000000",
-	}
-	onRedis := func(opts redisOptions) *gatewayProcess {
-		return startGateway(b, append([]string{"--set", "store.url=" + startRedis(b, opts).URL}, open...)...)
-	}
-	stores := []struct {
-		name    string
-		gateway *gatewayProcess
-	}{
-		{"bolt, every answer on disk", startGateway(b, open...)},
-		{"Redis, in memory", onRedis(redisOptions{args: []string{"--appendonly", "no"}})},
-		{"Redis, every answer on disk", onRedis(redisOptions{})},
-	}
 	bareAddr, pythonAddr := startBare(b), startPythonServer(b)
-	bareMint := &contender{name: "bare net/http, bytes of mint", measure: func() (figures, error) { return mintLoad(bareAddr, nil) }}
-	bareHandshake := &contender{name: "bare net/http, bytes of handshake", measure: func() (figures, error) { return bareHandshakeLoad(bareAddr) }}
-	mints := []*contender{{name: "mint, Python xmlrpc.server", bare: bareMint, measure: func() (figures, error) { return mintLoad(pythonAddr, nil) }}}
+	bareMint := &contender{name: "bare net/http, bytes of mint", measure: func() (figures, error) { return mintLoad(bareAddr, nil, 0) }}
+	bareHandshake := &contender{name: "bare net/http, bytes of handshake", measure: func() (figures, error) { return bareHandshakeLoad(bareAddr, 0) }}
+	mints := []*contender{{name: "mint, Python xmlrpc.server", bare: bareMint, measure: func() (figures, error) { return mintLoad(pythonAddr, nil, 0) }}}
 	var handshakes []*contender
-	for _, s := range stores {
-		var tokens tokenPile
-		mints = append(mints, &contender{name: "mint, " + s.name, bare: bareMint, measure: func() (figures, error) { return mintLoad(s.gateway.Private, &tokens) }})
-		handshakes = append(handshakes, &contender{name: "handshake, " + s.name, bare: bareHandshake, measure: func() (figures, error) { return handshakeLoad(s.gateway.Public, &tokens) }})
+	for _, s := range startStores(b) {
+		mints = append(mints, &contender{name: "mint, " + s.name, bare: bareMint, measure: func() (figures, error) { return mintLoad(s.gateway.Private, &s.tokens, 0) }})
+		handshakes = append(handshakes, &contender{name: "handshake, " + s.name, bare: bareHandshake, measure: func() (figures, error) { return handshakeLoad(s.gateway.Public, &s.tokens, 0) }})
 	}
 	for range benchRounds {
 		for _, c := range slices.Concat(mints, handshakes) {
@@ -96,6 +79,30 @@ func benchGateway(b *testing.B) {
 		}
 	}
 	report(b, slices.Concat([]*contender{bareMint}, mints, []*contender{bareHandshake}, handshakes))
+}
+
+// benchStore is a gateway on one store, under limits that no load reaches.
+type benchStore struct {
+	name    string
+	gateway *gatewayProcess
+	tokens  tokenPile
+}
+
+func startStores(b *testing.B) []*benchStore {
+	open := []string{
+		"--set", "limits.mint.rate=1000000/s", "--set", "limits.mint.burst=1000000",
+		"--set", "limits.handshake.rate=1000000/s", "--set", "limits.handshake.burst=1000000",
+		"--set", "limits.handshake_failures.rate=1000000/s", "--set", "limits.handshake_failures.burst=1000000",
+		"--set", "token.max_live=100000000",
+	}
+	onRedis := func(opts redisOptions) *gatewayProcess {
+		return startGateway(b, append([]string{"--set", "store.url=" + startRedis(b, opts).URL}, open...)...)
+	}
+	return []*benchStore{
+		{name: "bolt, every answer on disk", gateway: startGateway(b, open...)},
+		{name: "Redis, in memory", gateway: onRedis(redisOptions{args: []string{"--appendonly", "no"}})},
+		{name: "Redis, every answer on disk", gateway: onRedis(redisOptions{})},
+	}
 }
 
 func report(b *testing.B, contenders []*contender) {
@@ -146,10 +153,10 @@ func post(addr, path, contentType, body string) []byte {
 }
 
 // mintLoad calls newBugTrackerToken; what is answered goes onto the pile.
-func mintLoad(addr string, tokens *tokenPile) (figures, error) {
+func mintLoad(addr string, tokens *tokenPile, every time.Duration) (figures, error) {
 	request := post(addr, "/bugs", "text/xml", mintRequest)
 	return load{
-		addr: addr, connections: benchConnections, duration: *loadTime,
+		addr: addr, connections: benchConnections, duration: *loadTime, every: every,
 		next: func(int, int) []byte { return request },
 		answered: func(_, status int, body []byte) error {
 			token, ok := between(body, "<string>", "</string>")
@@ -166,9 +173,9 @@ func mintLoad(addr string, tokens *tokenPile) (figures, error) {
 
 // handshakeLoad calls back with tokens of the pile until time or tokens run out.
 // Each must be validated: a token is sent once.
-func handshakeLoad(addr string, tokens *tokenPile) (figures, error) {
+func handshakeLoad(addr string, tokens *tokenPile, every time.Duration) (figures, error) {
 	return load{
-		addr: addr, connections: benchConnections, duration: *loadTime,
+		addr: addr, connections: benchConnections, duration: *loadTime, every: every,
 		next: func(int, int) []byte {
 			token, ok := tokens.take()
 			if !ok {
@@ -179,9 +186,9 @@ func handshakeLoad(addr string, tokens *tokenPile) (figures, error) {
 	}.run()
 }
 
-func bareHandshakeLoad(addr string) (figures, error) {
+func bareHandshakeLoad(addr string, every time.Duration) (figures, error) {
 	request := post(addr, "/token/"+strings.Repeat("x", 32)+"/+bugtracker-handshake", "application/x-www-form-urlencoded", "")
-	return load{addr: addr, connections: benchConnections, duration: *loadTime, next: func(int, int) []byte { return request }}.run()
+	return load{addr: addr, connections: benchConnections, duration: *loadTime, every: every, next: func(int, int) []byte { return request }}.run()
 }
 
 func between(body []byte, from, to string) ([]byte, bool) {

@@ -22,6 +22,9 @@ type load struct {
 	addr        string
 	connections int
 	duration    time.Duration
+	// every is the time from one request of a connection to its next; what is late
+	// is counted as slow. Zero: each request follows on the answer before.
+	every time.Duration
 	// next gives the request that connection number conn sends as its n-th, or
 	// nil when there is none left, which ends that connection's share.
 	next func(conn, n int) []byte
@@ -86,8 +89,13 @@ func (l load) drive(conn int, c net.Conn, deadline time.Time, failed *atomic.Poi
 	r := bufio.NewReaderSize(c, 4096)
 	took := make([]time.Duration, 0, 1<<14)
 	var body []byte
+	due := time.Now().Add(l.every * time.Duration(conn) / time.Duration(l.connections))
 	for n := 0; ; n++ {
 		sent := time.Now()
+		if l.every > 0 {
+			time.Sleep(due.Sub(sent))
+			sent, due = due, due.Add(l.every)
+		}
 		if sent.After(deadline) || failed.Load() != nil {
 			return took, nil
 		}

@@ -48,6 +48,10 @@ func (s *stamp) MarshalBinary() ([]byte, error) {
 	}
 }
 
+// keepsAll is whether the command was sent in a reign of which a restart loses
+// nothing.
+func (s *stamp) keepsAll() bool { return s.reign != nil && s.reign.unlabelled() }
+
 // Why an answer must not be relied on.
 var (
 	// errUnconfirmed: the pipeline broke off before its end.

@@ -217,11 +217,10 @@ func (s *Store) end(
 ) (handshake.Record, handshake.Reason, error) {
 	now := c.At.UnixMilli()
 	var reply any
-	var attempt string
+	var tried tries
 	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
-		// A number for every reign: what was done in an earlier one says nothing
-		// about who else was let in then.
-		attempt = s.attempts.next()
+		attempt := s.attempts.next()
+		tried = append(tried, try{attempt, st})
 		args := append([]any{marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
 		reply, err = s.run(ctx, endScript, tokenKey(c.ID), st, args...)
 		return err
@@ -238,7 +237,7 @@ func (s *Store) end(
 	if decodeErr != nil {
 		return handshake.Record{}, handshake.ReasonStore, decodeErr
 	}
-	if record.Status == status && by == attempt {
+	if record.Status == status && tried.made(by) {
 		if late {
 			return handshake.Record{}, handshake.ReasonStore, changeError("change", err)
 		}
@@ -249,6 +248,29 @@ func (s *Store) end(
 		return handshake.Record{}, handshake.ReasonStore, fmt.Errorf("%w: %v was refused without a reason", errDamaged, c.ID.Fingerprint())
 	}
 	return record, reason, nil
+}
+
+// try is one of the times that a change was sent, under a number of its own.
+type try struct {
+	attempt string
+	stamp   *stamp
+}
+
+// tries are those of one call: more than one where the reign of Redis turned out
+// to be another than was thought.
+type tries []try
+
+// made tells whether this call made the change that bears the number. What an
+// earlier try did in another reign says nothing about who else was let in then,
+// unless nothing of that reign was lost, nor of this one can have been.
+func (t tries) made(by string) bool {
+	last := t[len(t)-1]
+	for _, earlier := range t[:len(t)-1] {
+		if earlier.attempt == by {
+			return earlier.stamp.keepsAll() && last.stamp.keepsAll()
+		}
+	}
+	return last.attempt == by
 }
 
 // Lookup returns the record of a token. Behind the fence a live token of an

@@ -21,3 +21,31 @@ func TestADialThatTimesOutLeavesTheOutcomeOpen(t *testing.T) {
 		t.Errorf("nothing was sent, and the error says %v", err)
 	}
 }
+
+// A server is killed after it has put a consumption on disk and before it has
+// answered. What comes up again has all of it: the caller must hear that it was
+// the one who used the token, and not that somebody else did.
+func TestAChangeThatOutlivedItsServerIsItsCallersOwn(t *testing.T) {
+	const first, second, others = "attempt-number-1", "attempt-number-2", "attempt-number-9"
+	keeps, loses := &stamp{reign: &reign{}}, &stamp{reign: &reign{forgetful: true}}
+	for _, test := range []struct {
+		name  string
+		tried tries
+		by    string
+		made  bool
+	}{
+		{"at once", tries{{first, keeps}}, first, true},
+		{"at once, without a fence", tries{{first, &stamp{}}}, first, true},
+		{"by somebody else", tries{{first, keeps}}, others, false},
+		{"before a restart that lost nothing", tries{{first, keeps}, {second, keeps}}, first, true},
+		{"after it", tries{{first, keeps}, {second, keeps}}, second, true},
+		{"before one that may have lost something", tries{{first, loses}, {second, keeps}}, first, false},
+		{"before one after which something may be lost", tries{{first, keeps}, {second, loses}}, first, false},
+		{"after one that may have lost something", tries{{first, loses}, {second, loses}}, second, true},
+		{"by somebody else meanwhile", tries{{first, keeps}, {second, keeps}}, others, false},
+	} {
+		if got := test.tried.made(test.by); got != test.made {
+			t.Errorf("%s: %v", test.name, got)
+		}
+	}
+}
