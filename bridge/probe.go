@@ -58,8 +58,7 @@ func (b *Bridge) Probe(ctx context.Context, name string) (*Probe, error) {
 }
 
 // Retry forgets that the tracker refused log-ins, could not be reached, or wanted
-// to be left alone, and
-// tries at once whether a session can be had and used.
+// to be left alone, and tries at once whether a session can be had and used.
 func (b *Bridge) Retry(ctx context.Context, name string) error {
 	t, err := b.admitted(ctx, name)
 	if err != nil {
@@ -69,6 +68,7 @@ func (b *Bridge) Retry(ctx context.Context, name string) error {
 	defer cancel()
 	t.polite.reset()
 	for _, s := range t.candidates {
+		s.session.settled(ctx)
 		s.session.forget()
 	}
 	s, err := t.speaks(ctx)

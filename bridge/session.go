@@ -321,6 +321,21 @@ func (s *session) rejected(l *live) error {
 	return err
 }
 
+// settled waits for the log-in under way, if there is one: how it ends was decided
+// before whoever waits has asked for another.
+func (s *session) settled(ctx context.Context) {
+	s.mu.Lock()
+	attempt := s.attempt
+	s.mu.Unlock()
+	if attempt == nil {
+		return
+	}
+	select {
+	case <-attempt.done:
+	case <-ctx.Done():
+	}
+}
+
 // forget ends back-off, so that the next call logs in, and that of a gateway that
 // is started later. A live session stays.
 func (s *session) forget() {

@@ -164,7 +164,7 @@ func TestEveryKeyOfTheREADMEIsAKey(t *testing.T) {
 	keys := 0
 	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]*) \|`).FindAllStringSubmatch(table, -1) {
 		section := ""
-		for _, name := range regexp.MustCompile("`([a-z_.]+)`").FindAllStringSubmatch(row[1], -1) {
+		for _, name := range regexp.MustCompile("`([a-z0-9_.]+)`").FindAllStringSubmatch(row[1], -1) {
 			key := name[1]
 			if short, ok := strings.CutPrefix(key, "."); ok {
 				key = section + "." + short

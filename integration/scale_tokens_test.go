@@ -28,7 +28,7 @@ func scaleTokens(b *testing.B, r *scaleReport, sizes []int) {
 	var rows []string
 	for _, kind := range scaleKinds() {
 		b.Run(kind.name, func(b *testing.B) {
-			small, _ := newPopulation(b, kind)
+			small := newPopulation(b, kind)
 			begun := time.Now()
 			perToken := small.grow(b, sizes[0])
 			row := func(n int, bytes float64, filled time.Duration, s *latencies, flat [4]float64) {
@@ -52,7 +52,7 @@ func scaleTokens(b *testing.B, r *scaleReport, sizes []int) {
 			if len(sizes) == 1 {
 				return
 			}
-			large, _ := newPopulation(b, kind)
+			large := newPopulation(b, kind)
 			for _, n := range sizes[1:] {
 				begun := time.Now()
 				missing := n - large.tokens
@@ -79,13 +79,13 @@ type population struct {
 	empty  float64 // the size of the database without tokens
 }
 
-func newPopulation(b *testing.B, kind scaleKind) (*population, error) {
+func newPopulation(b *testing.B, kind scaleKind) *population {
 	b.Helper()
 	p := &population{scaleStore: kind.open(b)}
 	// One token of short life, so that connections and scripts are there.
 	p.fill(b, 1, 1, func(time.Time) time.Duration { return handshake.MinLifetime })
 	p.empty = p.size(b)
-	return p, nil
+	return p
 }
 
 // grow mints until there are n tokens, and returns the bytes per token.
