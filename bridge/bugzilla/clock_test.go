@@ -20,7 +20,7 @@ func TestAClockThatWasSetBackIsKnownAfterAProbe(t *testing.T) {
 		})
 		s.on("Bug.get", manyBugs)
 		s.on("Launchpad.get_bugs", manyBugs)
-		s.on("Launchpad.login", func(_ map[string]any, r *http.Request) any {
+		s.on("Launchpad.login", func(_ map[string]any, _ *http.Request) any {
 			return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				http.SetCookie(w, &http.Cookie{Name: "Bugzilla_login", Value: "3"})
 				http.SetCookie(w, &http.Cookie{Name: "Bugzilla_logincookie", Value: "a-cookie-of-the-session"})
