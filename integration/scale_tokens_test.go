@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,55 +29,55 @@ func scaleTokens(b *testing.B, r *scaleReport, sizes []int) {
 	var rows []string
 	for _, kind := range scaleKinds() {
 		b.Run(kind.name, func(b *testing.B) {
-			small := newPopulation(b, kind)
-			begun := time.Now()
-			perToken := small.grow(b, sizes[0])
-			row := func(n int, bytes float64, filled time.Duration, s *latencies, flat [4]float64) {
-				figures := [4]float64{median(s.mint50), median(s.mint99), median(s.consume50), median(s.consume99)}
-				text := fmt.Sprintf("%s\t%d\t%.0f\t%.0f", kind.name, n, bytes, float64(n)/filled.Seconds())
-				for i, name := range []string{"mint_p50_ms", "mint_p99_ms", "consume_p50_ms", "consume_p99_ms"} {
-					r.figure("tokens", kind.name, n, name, figures[i])
-					r.figure("tokens", kind.name, n, name+"_ratio", flat[i])
-					text += fmt.Sprintf("\t%.2f ms\t(%.2f)", figures[i], flat[i])
+			row := func(n int, bytes float64, measured, beside *latencies) {
+				text := fmt.Sprintf("%s\t%d\t%.0f", kind.name, n, bytes)
+				for i, name := range latencyNames {
+					ratio := measured.to(beside, i)
+					r.figure("tokens", kind.name, n, name+"_ms", median(measured[i]))
+					r.figure("tokens", kind.name, n, name+"_ratio", ratio)
+					text += fmt.Sprintf("\t%.2f (%.2f)", median(measured[i]), ratio)
 				}
 				r.figure("tokens", kind.name, n, "bytes_per_token", bytes)
 				rows = append(rows, text)
 			}
+			small := newPopulation(b, kind)
+			perToken := small.grow(b, sizes[0])
+			small.measure(b, new(latencies)) // warms up
 			var own latencies
-			small.measure(b, &own) // the first round warms up
-			own = latencies{}
 			for range scaleRounds {
 				small.measure(b, &own)
 			}
-			row(sizes[0], perToken, time.Since(begun), &own, [4]float64{1, 1, 1, 1})
+			row(sizes[0], perToken, &own, &own)
 			if len(sizes) == 1 {
 				return
 			}
 			large := newPopulation(b, kind)
 			for _, n := range sizes[1:] {
-				begun := time.Now()
-				missing := n - large.tokens
 				perToken := large.grow(b, n)
-				filled := time.Since(begun) * time.Duration(n) / time.Duration(missing)
-				var beside, measured latencies
+				var measured, beside latencies
 				for range scaleRounds {
 					small.measure(b, &beside)
 					large.measure(b, &measured)
 				}
-				row(n, perToken, filled, &measured, measured.to(&beside))
+				row(n, perToken, &measured, &beside)
 			}
 		})
 	}
-	printTable(fmt.Sprintf("live tokens, %d requests at a time, medians of %d rounds, in brackets the ratio to the smallest size", scaleWorkers, scaleRounds),
-		"store\ttokens\tbytes a token\tfilled/s\tmint p50\t\tmint p99\t\tconsume p50\t\tconsume p99\t", rows)
+	printTable(fmt.Sprintf("live tokens; milliseconds with %d requests at a time, medians of %d rounds, in brackets the ratio to the smallest size", scaleWorkers, scaleRounds),
+		"store\ttokens\tbytes a token\tmint p50\tp99\tconsume young p50\tp99\tconsume any p50\tp99", rows)
 }
+
+// youngTokens is how many of the latest tokens count as young. Trackers call back
+// within seconds, so that nearly all tokens are consumed young.
+const youngTokens = 10_000
 
 // population is a store with a number of live tokens, some of which are known.
 type population struct {
 	*scaleStore
 	tokens int
-	known  []handshake.Record
-	empty  float64 // the size of the database without tokens
+	young  []handshake.Record // some of the latest, in no order
+	any    []handshake.Record // some of all, in no order
+	empty  float64            // the size of the database without tokens
 }
 
 func newPopulation(b *testing.B, kind scaleKind) *population {
@@ -91,12 +92,24 @@ func newPopulation(b *testing.B, kind scaleKind) *population {
 // grow mints until there are n tokens, and returns the bytes per token.
 func (p *population) grow(b *testing.B, n int) float64 {
 	b.Helper()
-	missing := n - p.tokens
-	sample, _ := p.fill(b, missing, max(1, missing / *scaleOps), func(time.Time) time.Duration { return scaleLifetime })
+	p.add(b, n-p.tokens)
 	p.tokens = n
-	p.known = append(p.known, sample...)
-	rand.Shuffle(len(p.known), func(i, j int) { p.known[i], p.known[j] = p.known[j], p.known[i] })
 	return (p.size(b) - p.empty) / float64(n)
+}
+
+// add mints tokens; the last of them are the young ones from now on.
+func (p *population) add(b *testing.B, n int) {
+	b.Helper()
+	every := max(1, n/(2**scaleOps))
+	forever := func(time.Time) time.Duration { return scaleLifetime }
+	young := min(n/2, youngTokens)
+	old, _ := p.fill(b, n-young, every, forever)
+	p.any = append(p.any, p.young...)
+	p.any = append(p.any, old...)
+	p.young, _ = p.fill(b, young, 1, forever)
+	for _, pool := range [][]handshake.Record{p.any, p.young} {
+		rand.Shuffle(len(pool), func(i, j int) { pool[i], pool[j] = pool[j], pool[i] })
+	}
 }
 
 // size is how many bytes the database takes, once it has settled: a hash table
@@ -108,7 +121,9 @@ func (p *population) size(b *testing.B) float64 {
 		if err != nil {
 			b.Fatal(err)
 		}
-		return float64(info.Size())
+		// The file is as long as its memory map at least, most of it never written.
+		const block = 512
+		return float64(info.Sys().(*syscall.Stat_t).Blocks * block)
 	}
 	const settled, patience = 0.0005, time.Minute
 	limit := time.Now().Add(patience)
@@ -123,25 +138,23 @@ func (p *population) size(b *testing.B) float64 {
 	}
 }
 
-// latencies are those of some rounds, in milliseconds.
-type latencies struct{ mint50, mint99, consume50, consume99 []float64 }
+// latencies are those of some rounds in milliseconds, in the order of latencyNames.
+type latencies [6][]float64
 
-// to are the medians of the ratios to other rounds.
-func (l *latencies) to(other *latencies) (ratios [4]float64) {
-	for i, pair := range [4][2][]float64{
-		{l.mint50, other.mint50}, {l.mint99, other.mint99}, {l.consume50, other.consume50}, {l.consume99, other.consume99},
-	} {
-		each := make([]float64, len(pair[0]))
-		for j := range each {
-			each[j] = pair[0][j] / pair[1][j]
-		}
-		ratios[i] = median(each)
+var latencyNames = [6]string{"mint_p50", "mint_p99", "young_p50", "young_p99", "any_p50", "any_p99"}
+
+// to is the median of the ratios to other rounds.
+func (l *latencies) to(other *latencies, which int) float64 {
+	ratios := make([]float64, len(l[which]))
+	for i := range ratios {
+		ratios[i] = l[which][i] / other[which][i]
 	}
-	return ratios
+	return median(ratios)
 }
 
-// measure makes one round: as many mintings as consumptions, so that the number
-// of live tokens stays. What is consumed is spread evenly over all tokens.
+// measure makes one round: mintings, consumptions of young tokens, and consumptions
+// spread over all tokens. As many more are minted in between as keep the number of
+// live ones.
 func (p *population) measure(b *testing.B, l *latencies) {
 	b.Helper()
 	n := *scaleOps / scaleRounds
@@ -150,18 +163,28 @@ func (p *population) measure(b *testing.B, l *latencies) {
 		minted[i] = scaleRecord(time.Now(), scaleLifetime)
 		return p.Mint(b.Context(), minted[i])
 	})
-	p.known = append(p.known, minted...)
-	victims := p.known[:n]
-	p.known = p.known[n:]
-	consume := timed(b, n, func(i int) error {
-		_, reason, err := p.Consume(b.Context(), handshake.Claim{ID: victims[i].ID, Kind: handshake.BugTracker, At: time.Now()})
+	more, _ := p.fill(b, n, 1, func(time.Time) time.Duration { return scaleLifetime })
+	p.young = append(append(p.young, minted...), more...)
+	rand.Shuffle(len(p.young), func(i, j int) { p.young[i], p.young[j] = p.young[j], p.young[i] })
+	young, older := p.young[:n], p.young[n:]
+	left := min(len(older), youngTokens)
+	p.young, p.any = older[:left], append(p.any, older[left:]...)
+	for i, took := range [3][]time.Duration{mint, p.consumeAll(b, young), p.consumeAll(b, p.any[:n])} {
+		l[2*i] = append(l[2*i], quantile(took, 0.5))
+		l[2*i+1] = append(l[2*i+1], quantile(took, 0.99))
+	}
+	p.any = p.any[n:]
+}
+
+func (p *population) consumeAll(b *testing.B, tokens []handshake.Record) []time.Duration {
+	b.Helper()
+	return timed(b, len(tokens), func(i int) error {
+		_, reason, err := p.Consume(b.Context(), handshake.Claim{ID: tokens[i].ID, Kind: handshake.BugTracker, At: time.Now()})
 		if err == nil && reason != handshake.Granted {
 			err = fmt.Errorf("a live token was refused: %v", reason)
 		}
 		return err
 	})
-	l.mint50, l.mint99 = append(l.mint50, quantile(mint, 0.5)), append(l.mint99, quantile(mint, 0.99))
-	l.consume50, l.consume99 = append(l.consume50, quantile(consume, 0.5)), append(l.consume99, quantile(consume, 0.99))
 }
 
 // timed makes calls, each worker its next when the last one has returned, and
