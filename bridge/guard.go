@@ -1,15 +1,12 @@
 package bridge
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -154,26 +151,11 @@ func (g *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if !beneath(g.base, req.URL) {
 		return nil, errors.New("bridge: a request outside the tracker's base URL was stopped")
 	}
-	// Some servers (tracd) answer 401 without reading the request's body and take
-	// it for a second request on the same connection: nobody else may have it.
-	var conn net.Conn
-	if req.Body != nil && req.Body != http.NoBody {
-		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-			GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn },
-		}))
-	}
 	resp, err := g.next.RoundTrip(req)
-	if err != nil {
-		return resp, err
+	if err == nil {
+		g.clock.see(resp.Header, g.now())
 	}
-	g.clock.see(resp.Header, g.now())
-	if resp.StatusCode == http.StatusUnauthorized && conn != nil {
-		body, _ := io.ReadAll(io.LimitReader(resp.Body, maxQuoted)) // a page about it, of which an error quotes the beginning
-		_ = resp.Body.Close()
-		_ = conn.Close()
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	return resp, nil
+	return resp, err
 }
 
 // CloseIdleConnections lets http.Client reach the transport's method.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/trackgate/trackgate/apierror"
@@ -407,34 +405,5 @@ func TestATrackerIsGivenNoMoreConnectionsThanTheLimit(t *testing.T) {
 	wg.Wait()
 	if most != limit {
 		t.Errorf("%d calls at once, want %d", most, limit)
-	}
-}
-
-func TestAConnectionIsNotUsedAgainAfterARefusalOfACall(t *testing.T) {
-	var opened atomic.Int32
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(http.StatusUnauthorized)
-		_, _ = io.WriteString(w, "who are you?")
-	}))
-	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			opened.Add(1)
-		}
-	}
-	server.Start()
-	defer server.Close()
-	_, d := newBare(t, Config{URL: server.URL, AllowPrivate: true})
-	rpc, err := d.remote.Endpoint("xmlrpc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		_, err := rpc.CallAlone(t.Context(), "a.method", nil, nil)
-		if !apierror.Is(err, apierror.TrackerBadAnswer) || !strings.Contains(err.Error(), "who are you?") {
-			t.Errorf("%v", err)
-		}
-	}
-	if n := opened.Load(); n != 3 {
-		t.Errorf("%d connections for 3 calls, want one each: what is left of a refused call may stand in the way of the next", n)
 	}
 }
