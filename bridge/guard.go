@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -90,19 +91,21 @@ func newHTTPClient(c Config, base *url.URL, o *options) (*http.Client, *politeTr
 	if c.Connections > 0 {
 		connections = c.Connections
 	}
+	security := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLS != nil {
+		security.RootCAs, security.Certificates = c.TLS.RootCAs, c.TLS.Certificates
+	}
+	dial := dialFunc(dialer.DialContext)
 	transport := &http.Transport{
 		Proxy:                  nil, // a proxy of the environment would dial in our place
-		DialContext:            dialer.DialContext,
+		DialContext:            dial.watched(),
+		DialTLSContext:         dial.secured(security, min(tlsHandshakeTimeout, o.timeLimit)).watched(),
 		Protocols:              protocols,
-		TLSHandshakeTimeout:    min(tlsHandshakeTimeout, o.timeLimit),
 		ResponseHeaderTimeout:  o.timeLimit,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		MaxConnsPerHost:        connections,
 		MaxIdleConnsPerHost:    connections,
 		IdleConnTimeout:        idleTimeout,
-	}
-	if c.TLS != nil {
-		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.TLS.RootCAs, Certificates: c.TLS.Certificates}
 	}
 	polite := newPoliteTransport(transport, c, o)
 	return &http.Client{
@@ -151,11 +154,24 @@ func (g *guardedTransport) RoundTrip(req *http.Request) (*http.Response, error) 
 	if !beneath(g.base, req.URL) {
 		return nil, errors.New("bridge: a request outside the tracker's base URL was stopped")
 	}
-	resp, err := g.next.RoundTrip(req)
+	resp, err := g.next.RoundTrip(repeatable(req))
 	if err == nil {
 		g.clock.see(resp.Header, g.now())
 	}
 	return resp, err
+}
+
+// repeatable lets net/http send a request on another connection when it has
+// written nothing of it to the first. It needs a GetBody for that, which
+// http.Client must not see: it would follow more redirects.
+func repeatable(req *http.Request) *http.Request {
+	body, ok := req.Body.(interface{ Rewind() (io.ReadCloser, error) })
+	if !ok || req.GetBody != nil {
+		return req
+	}
+	again := req.WithContext(req.Context())
+	again.GetBody = body.Rewind
+	return again
 }
 
 // CloseIdleConnections lets http.Client reach the transport's method.

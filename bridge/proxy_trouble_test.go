@@ -74,7 +74,7 @@ func TestAFaultUnderAnErrorStatusKeepsItsTextHoweverItIsCompressed(t *testing.T)
 }
 
 func TestWhatIsNoAnswerBecomesAFaultOfTheCatalogue(t *testing.T) {
-	b := newBehindProxy(t, Config{}, xmlrpc.Limits{}, WithMaxAnswer(4000), WithTimeLimit(5*time.Second))
+	b := newBehindProxy(t, Config{}, xmlrpc.Limits{}, WithMaxAnswer(4000), WithTimeLimit(5*time.Second), WithBreaker(1000, time.Hour))
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("another host was called") }))
 	defer elsewhere.Close()
 	const unknown = "OUTCOME_UNKNOWN"

@@ -128,6 +128,19 @@ func (b *requestBody) Read(p []byte) (int, error) {
 // Close does nothing: net/http closes bodies it has not sent.
 func (b *requestBody) Close() error { return nil }
 
+// Rewind starts again from the first byte. It is for an [http.RoundTripper] that
+// knows that nothing has been written to a server, and that wants to let net/http
+// know: as GetBody of the request that it passes on.
+func (b *requestBody) Rewind() (io.ReadCloser, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.detached {
+		return nil, http.ErrBodyReadAfterClose
+	}
+	b.read = 0
+	return b, nil
+}
+
 // detach ends the use of the document and tells whether all of it was taken. An
 // XML-RPC server can execute nothing before it has the last byte.
 func (b *requestBody) detach() (complete bool) {
