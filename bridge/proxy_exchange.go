@@ -71,13 +71,18 @@ func (f *forwarding) pass(ctx context.Context, into *spool) error {
 // decode makes the call and decodes the answer. What an answer costs the caller's
 // budget is its length, before anything is made of it.
 func (f *forwarding) decode(ctx context.Context, into *spool, result *any) error {
+	var tooMuch error // is no failure of the call, which was executed
 	err := f.spoken.remote.do(ctx, f.call.effect, nil, func(ctx context.Context, s *Session) error {
-		return f.exchange(ctx, s, into)
+		err := f.exchange(ctx, s, into)
+		if err == nil {
+			tooMuch = charge(ctx, into.answer)
+		}
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	if err = charge(ctx, into.answer); err == nil {
+	if err = tooMuch; err == nil {
 		err = xmlrpc.ParseResponse(into.answer, result, xmlrpc.WithRepair(), xmlrpc.WithCharset(into.charset),
 			xmlrpc.WithLimits(xmlrpc.Limits{Bytes: int(into.limit), Values: maxCallValues}))
 	}
