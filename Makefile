@@ -9,7 +9,7 @@ BENCHTIME ?= 2s
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## Install what the tests need (redis-server, compilers, XML-RPC clients), or name what is missing
@@ -31,6 +31,11 @@ lint: ## Check the code with golangci-lint
 .PHONY: bench
 bench: setup ## Measure minting and handshakes on both stores beside a bare handler
 	$(GO) test ./integration -run '^$$' -bench Gateway -benchtime 1x -timeout 20m -args -load $(BENCHTIME)
+
+.PHONY: bench-scale
+bench-scale: setup ## Measure up to ten million tokens, expiry, CPU time and events, and draw docs/scale.svg
+	$(GO) test ./integration -run '^$$' -bench '^BenchmarkScale$$' -benchtime 1x -timeout 90m -args -scale-tsv $(CURDIR)/docs/scale.tsv
+	$(GO) run ./integration/scale < docs/scale.tsv > docs/scale.svg
 
 .PHONY: fuzz
 fuzz: ## Fuzz every parser for FUZZTIME (default 20s) each

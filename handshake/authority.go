@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // Lifetimes of tokens.
@@ -36,6 +37,7 @@ type Authority struct {
 	now       func() time.Time
 	observers []Observer
 	trackers  Trackers
+	trail     *audit.Trail
 }
 
 // Option changes an [Authority] that [New] makes.
@@ -91,9 +93,11 @@ func (a *Authority) Mint(ctx context.Context, kind Kind, tracker string) (string
 	text, id := newToken(now)
 	record := Record{ID: id, Kind: kind, Tracker: tracker, Expires: id.Time().Add(a.lifetime)}
 	event := Event{Type: EventMinted, Time: now, Fingerprint: id.Fingerprint(), Kind: kind, Tracker: tracker}
-	if err := a.store.Mint(ctx, record); err != nil {
-		event.Type = EventRefused
-		return "", Fingerprint{}, a.failed(ctx, event, err)
+	if err := a.mint(ctx, record, event); err != nil {
+		event.Type, event.Reason, event.Err = EventRefused, whyFailed(ctx, err), err
+		a.note(ctx, audit.TokenMinted, audit.Failed, event)
+		a.observe(ctx, event)
+		return "", Fingerprint{}, unavailable(err)
 	}
 	a.observe(ctx, event)
 	return text, event.Fingerprint, nil
@@ -118,25 +122,27 @@ func (a *Authority) Accept(ctx context.Context, c Callback) (Reason, error) {
 	event := Event{Type: EventRefused, Time: now, Kind: c.Kind, Root: a.known(c.Root), Caller: c.Caller}
 	reason, err := a.accept(ctx, c, now, &event)
 	event.Reason = reason
-	if err != nil {
-		return ReasonStore, a.failed(ctx, event, err)
-	}
-	if reason == Granted {
+	switch {
+	case err != nil:
+		event.Reason, event.Err = whyFailed(ctx, err), err
+	case reason == Granted:
 		event.Type = EventConsumed
 	}
+	a.noteCallback(ctx, event)
 	a.observe(ctx, event)
+	if err != nil {
+		return ReasonStore, unavailable(err)
+	}
 	return reason, nil
 }
 
-// failed reports that the store failed, or that the caller was gone before it
-// was asked, which says nothing about the store.
-func (a *Authority) failed(ctx context.Context, event Event, err error) error {
-	event.Reason, event.Err = ReasonStore, err
+// whyFailed says that the store failed, or that the caller was gone before it was
+// asked, which says nothing about the store.
+func whyFailed(ctx context.Context, err error) Reason {
 	if errors.Is(ctx.Err(), context.Canceled) && errors.Is(err, context.Canceled) {
-		event.Reason = ReasonGone
+		return ReasonGone
 	}
-	a.observe(ctx, event)
-	return unavailable(err)
+	return ReasonStore
 }
 
 // accept decides about a presentation and fills in what the event can say.
@@ -145,6 +151,7 @@ func (a *Authority) failed(ctx context.Context, event Event, err error) error {
 // decides. Others take two: the store says whose the token is, and when that
 // one's rules let it pass, the second step expects it. Between the steps nothing
 // can change but the token's end, for kind and tracker of a record never change.
+// The first step may be a look instead of a claim.
 func (a *Authority) accept(ctx context.Context, c Callback, now time.Time, event *Event) (Reason, error) {
 	id, ok := ParseToken(c.Token)
 	if !ok {
@@ -164,21 +171,31 @@ func (a *Authority) accept(ctx context.Context, c Callback, now time.Time, event
 		return reason, nil
 	}
 	claim := Claim{ID: id, Kind: c.Kind, Tracker: c.Root, At: now}
-	record, reason, err := a.store.Consume(ctx, claim)
+	looks, first := a.looksFirst(c), a.consume
+	if looks {
+		first = a.look
+	}
+	record, reason, err := first(ctx, claim, event)
 	if err != nil {
 		return reason, err
 	}
 	if reason != ReasonUnknown {
 		event.Kind, event.Tracker = record.Kind, record.Tracker
 	}
-	if reason != ReasonWrongTracker {
+	switch reason {
+	case ReasonWrongTracker:
+		if reason := a.elsewhere(record.Tracker, c); reason != Granted {
+			return reason, nil
+		}
+		claim.Tracker = record.Tracker
+	case Granted:
+		if !looks {
+			return Granted, nil
+		}
+	default:
 		return reason, nil
 	}
-	if reason := a.elsewhere(record.Tracker, c); reason != Granted {
-		return reason, nil
-	}
-	claim.Tracker = record.Tracker
-	_, reason, err = a.store.Consume(ctx, claim)
+	_, reason, err = a.consume(ctx, claim, event)
 	return reason, err
 }
 
@@ -240,12 +257,21 @@ func (a *Authority) RevokeFingerprint(ctx context.Context, f Fingerprint) (Recor
 
 func (a *Authority) revoke(ctx context.Context, id ID) (Record, Reason, error) {
 	now := a.now()
-	record, reason, err := a.store.Revoke(ctx, id, now)
-	if err != nil {
-		return Record{}, ReasonStore, unavailable(err)
+	event := Event{Type: EventRevoked, Time: now, Fingerprint: id.Fingerprint()}
+	if err := a.trail.Record(ctx, a.entry(ctx, audit.TokenRevoked, audit.Intended, event)); err != nil {
+		return Record{}, ReasonStore, err
 	}
-	if reason == Granted {
-		a.observe(ctx, Event{Type: EventRevoked, Time: now, Fingerprint: id.Fingerprint(), Kind: record.Kind, Tracker: record.Tracker})
+	record, reason, err := a.store.Revoke(ctx, id, now)
+	event.Kind, event.Tracker, event.Reason = record.Kind, record.Tracker, reason
+	if err != nil {
+		event.Reason = ReasonStore
+	}
+	a.noteRevocation(ctx, event)
+	switch {
+	case err != nil:
+		return Record{}, ReasonStore, unavailable(err)
+	case reason == Granted:
+		a.observe(ctx, event)
 	}
 	return record, reason, nil
 }

@@ -2,14 +2,17 @@ package handshake_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 	"github.com/trackgate/trackgate/handshake/boltstore"
 )
 
@@ -84,4 +87,48 @@ func BenchmarkCallbackRefused(b *testing.B) {
 			b.Errorf("status %d", recorder.Code)
 		}
 	})
+}
+
+// BenchmarkTrail is the whole life of a token, minting and callback, without a
+// trail and with one, in turns; it reports the ratio of the rates.
+func BenchmarkTrail(b *testing.B) {
+	const turns = 4
+	var spent [2]time.Duration
+	for turn := range 2 * turns {
+		with := (turn + turn/2) % 2 // neither is always the first
+		store, err := boltstore.Open(filepath.Join(b.TempDir(), "tokens.db"))
+		if err != nil {
+			b.Fatal(err)
+		}
+		var opts []handshake.Option
+		var trail *audit.Trail
+		if with == 1 {
+			if trail, err = audit.Open(context.Background(), store.Trail()); err != nil {
+				b.Fatal(err)
+			}
+			opts = append(opts, handshake.WithTrail(trail))
+		}
+		a, err := handshake.New(store, opts...)
+		if err != nil {
+			b.Fatal(err)
+		}
+		handler := handshake.NewHandler(a)
+		begun := time.Now()
+		inParallel(b, func(int) {
+			token, _, err := a.Mint(context.Background(), handshake.BugTracker, "")
+			if err != nil {
+				b.Error(err)
+			}
+			recorder := httptest.NewRecorder()
+			handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, handshake.CallbackPath("", token), nil))
+			if recorder.Code != http.StatusOK {
+				b.Errorf("status %d", recorder.Code)
+			}
+		})
+		spent[with] += time.Since(begun)
+		if err := errors.Join(trail.Close(context.Background()), store.Close()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(spent[0])/float64(spent[1]), "with/without")
 }

@@ -21,5 +21,7 @@
 // is what both need of a database: package boltstore keeps tokens in one file,
 // package redisstore in Redis, and package storetest holds both to one
 // contract. An [Observer] is told of every event; events never hold a token,
-// which is named by its [Fingerprint] wherever people read.
+// which is named by its [Fingerprint] wherever people read. [WithTrail] has what
+// happens to tokens recorded in an audit trail (package audit), which the same
+// store keeps: then a token is minted or accepted only when that is recorded.
 package handshake

@@ -123,6 +123,7 @@ func (h *Handler) invalid(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) refuse(r *http.Request, t target, reason Reason, err error) {
 	event := h.event(r, t, EventRefused)
 	event.Reason, event.Err = reason, err
+	h.authority.noteCallback(r.Context(), event)
 	h.authority.observe(r.Context(), event)
 }
 

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/trackgate/trackgate/handshake/audit"
+	"github.com/trackgate/trackgate/handshake/feed"
 )
 
 // Claim is one presentation of a token: which, as what, and when.
@@ -15,6 +18,10 @@ type Claim struct {
 	Tracker string
 	// At is the time of the presentation by the gateway's clock.
 	At time.Time
+	// Note, when it is set, goes into the trail: as [audit.Intended] before a claim
+	// is granted, and with what came of it after that. A claim that is refused
+	// without a change may leave no note.
+	Note *audit.Entry
 }
 
 // Store keeps tokens. Its implementations are safe for concurrent use, by any
@@ -41,7 +48,12 @@ type Store interface {
 	// existing record is left as it is; only when that record is the very one
 	// and live may the call succeed, so that a store can repeat itself. What a
 	// [Record] says of its times must hold of r.
-	Mint(ctx context.Context, r Record) error
+	//
+	// The notes go into the trail; only when they are there is the token minted
+	// as far as the caller can tell. A token that could not be minted may leave
+	// its notes behind. Before a chain was begun, a call with notes fails with
+	// [audit.ErrNoChain] and does nothing; so does a claim with one.
+	Mint(ctx context.Context, r Record, notes ...audit.Entry) error
 
 	// Consume takes a token from live to used in one atomic step, or says why
 	// not: exactly the reasons that [Record.Judge] gives, and ReasonUnknown
@@ -54,6 +66,12 @@ type Store interface {
 	// The record is the token's after the call; it is zero for
 	// ReasonUnknown. A used token is known as used for the store's retention
 	// at least, and an expired one may be unknown from its expiry on.
+	//
+	// A claim with a note is granted only when its intention stands in the trail,
+	// where it stood before the token was touched. The note of what came of it
+	// ([audit.Done], [audit.Refused] with the reason, [audit.Failed]) follows without
+	// being waited for, before Close has returned: in the same change where the
+	// database allows that. The note is not changed.
 	//
 	// The time of an answer does not tell an unknown token from a used one.
 	Consume(ctx context.Context, c Claim) (Record, Reason, error)
@@ -74,6 +92,13 @@ type Store interface {
 
 	// State returns a small table beside the tokens, as durable as they are.
 	State() StateStore
+
+	// Feed returns the feed of events beside the tokens, as durable as they are.
+	Feed() feed.Store
+
+	// Trail returns the audit trail beside the tokens, as durable as they are. A
+	// store that sees tokens expire tells it of those that nobody used, once each.
+	Trail() audit.Store
 
 	// Ping tells whether the store could answer now, without changing it.
 	Ping(ctx context.Context) error

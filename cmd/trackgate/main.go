@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 )
 
@@ -28,7 +29,7 @@ func main() {
 	log.SetOutput(io.Discard)
 	tuneGC()
 	ctx := context.Background()
-	if len(os.Args) > 1 && (os.Args[1] == "serve" || os.Args[1] == "demo") {
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "demo", "audit"}, os.Args[1]) {
 		ctx = untilSignal(ctx)
 	}
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
@@ -79,10 +80,19 @@ Usage:
   trackgate limits show [KEY]                  show the limits, and how an address, USER@ADDRESS
                                                  or tracker stands with them; --json for programs
   trackgate limits reset KEY                   let one begin anew
+  trackgate hook-token create [--hook NAME]    print a new token for one hook, or for all that have none;
+              [--grace 1h]                       the old one ends at once, or after a time
+  trackgate hook-token list                    show them, and when they were last used
+  trackgate hook-token revoke [--hook NAME]    end one
+  trackgate audit list [FILTERS]               show the last entries of the audit trail; --json, --limit N
+  trackgate audit follow [FILTERS]             show entries as they come; --json
+  trackgate audit export [FILTERS]             write all entries, as lines of JSON
+  trackgate audit verify [--from FILE]         look for entries that were changed or removed; --json
+  trackgate audit checkpoint                   print where the trail is, to be kept elsewhere
   trackgate version                            print the version
   trackgate help                               print this
 
-Flags of serve, token and limits:
+Flags of all but demo, version and help:
   --config FILE        TOML file (default: none; the defaults work)
   --data DIR           data directory (default: $XDG_DATA_HOME/trackgate)
   --set SECTION.KEY=VALUE   one setting; can be given many times
@@ -90,7 +100,10 @@ Flags of serve:
   --ready-file FILE    written as JSON with the real addresses once all listeners accept
 
 Environment: TRACKGATE_SECTION_KEY for every SECTION.KEY, as in TRACKGATE_PRIVATE_LISTEN.
-Exit status: 0 done, 1 failed, 2 wrong usage.
+FILTERS: --since, --until (a time or a date), --subsystem, --event, --code, --outcome, --reason, --caller, --listener,
+--route, --subject, --name, --chain.
+Exit status: 0 done, 1 failed, 2 wrong usage; of hook-token 0 done, 1 the store's address cannot be used,
+2 the store cannot be reached or refuses, 64 wrong usage.
 `
 
 // run executes one command line and gives its exit status.
@@ -108,6 +121,10 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return p.token(ctx, args[1:])
 	case "limits":
 		return p.limits(ctx, args[1:])
+	case "hook-token":
+		return p.hookToken(ctx, args[1:])
+	case "audit":
+		return p.audit(ctx, args[1:])
 	case "version", "--version":
 		return p.version(args[1:])
 	case "help", "-h", "--help":

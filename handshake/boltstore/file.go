@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 	"time"
 
@@ -68,6 +69,9 @@ func open(path string) (*bbolt.DB, error) {
 	if err != nil {
 		return nil, explain(path, err)
 	}
+	if err := db.Update(addTables); err != nil {
+		return nil, explain(path, errors.Join(err, db.Close()))
+	}
 	return db, nil
 }
 
@@ -108,7 +112,20 @@ func initialise(tx *bbolt.Tx) error {
 			return err
 		}
 	}
+	if err := addTables(tx); err != nil {
+		return err
+	}
 	return tx.Bucket(metaBucket).Put(formatKey, []byte(format))
+}
+
+// addTables makes the tables that files of earlier versions lack.
+func addTables(tx *bbolt.Tx) error {
+	for _, name := range slices.Concat(feedBuckets, trailBuckets) {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // syncDirectory makes the name of a new file as durable as its contents.

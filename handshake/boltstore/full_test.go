@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 	"github.com/trackgate/trackgate/handshake/boltstore"
 )
 
@@ -41,11 +42,14 @@ func fillTheDisk(path string) error {
 		return err
 	}
 	ctx := context.Background()
+	if err := s.Trail().Begin(ctx, audit.NewChain(audit.NewChainID(), audit.Key{})); err != nil {
+		return err
+	}
 	var minted []handshake.Record
 	for {
 		record := newRecord(time.Now())
 		record.Tracker = string(make([]byte, 60_000)) // to be there sooner
-		if err = s.Mint(ctx, record); err != nil {
+		if err = s.Mint(ctx, record, noteOn(record, audit.TokenMinted)); err != nil {
 			break
 		}
 		minted = append(minted, record)
@@ -71,7 +75,16 @@ func fillTheDisk(path string) error {
 			return fmt.Errorf("after the disk has room again, consuming gave %q, error %w", reason, err)
 		}
 	}
-	return s.Mint(ctx, newRecord(time.Now()))
+	last := newRecord(time.Now())
+	if err := s.Mint(ctx, last, noteOn(last, audit.TokenMinted)); err != nil {
+		return err
+	}
+	// What was not minted has left no entry and no gap.
+	report, err := audit.Verify(ctx, s.Trail(), audit.Keys{}, audit.VerifyOptions{})
+	if err != nil || !report.OK() || report.Entries != len(minted)+1 {
+		return fmt.Errorf("after %d mintings the trail has %d entries, problems %v, error %w", len(minted)+1, report.Entries, report.Problems, err)
+	}
+	return nil
 }
 
 func TestAFullDiskIsAnErrorAndTheStoreRecovers(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 	"github.com/trackgate/trackgate/handshake/boltstore"
 )
 
@@ -26,16 +27,20 @@ func workUntilKilled(path string) error {
 		return err
 	}
 	ctx := context.Background()
+	if err := s.Trail().Begin(ctx, audit.NewChain(audit.NewChainID(), audit.Key{})); err != nil {
+		return err
+	}
 	var group sync.WaitGroup
 	for range 16 {
 		group.Go(func() {
 			for {
 				record := newRecord(time.UnixMilli(time.Now().UnixMilli()))
-				if s.Mint(ctx, record) != nil {
+				if s.Mint(ctx, record, noteOn(record, audit.TokenMinted)) != nil {
 					return
 				}
 				report("minted", record.ID)
-				_, reason, err := s.Consume(ctx, handshake.Claim{ID: record.ID, Kind: record.Kind, At: time.Now()})
+				note := noteOn(record, audit.TokenConsumed)
+				_, reason, err := s.Consume(ctx, handshake.Claim{ID: record.ID, Kind: record.Kind, At: time.Now(), Note: &note})
 				if err != nil || reason != handshake.Granted {
 					return
 				}
@@ -79,6 +84,7 @@ func TestNothingThatWasAnsweredIsLostWhenTheProcessIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
+	wantTrail(t, s, minted, consumed)
 	for id := range minted {
 		claim := handshake.Claim{ID: id, Kind: handshake.BugTracker, At: time.Now()}
 		_, reason, err := s.Consume(context.Background(), claim)
@@ -93,6 +99,51 @@ func TestNothingThatWasAnsweredIsLostWhenTheProcessIsKilled(t *testing.T) {
 		if _, reason, err = s.Consume(context.Background(), claim); err != nil || reason != handshake.ReasonUsed {
 			t.Errorf("a used token is %q, error %v", reason, err)
 		}
+	}
+}
+
+// wantTrail checks that the chains of all runs are whole, and tell of every answer.
+func wantTrail(t *testing.T, s *boltstore.Store, minted, consumed map[handshake.ID]bool) {
+	t.Helper()
+	ctx := context.Background()
+	report, err := audit.Verify(ctx, s.Trail(), audit.Keys{}, audit.VerifyOptions{})
+	if err != nil || !report.OK() {
+		t.Errorf("the trail: %v, error %v", report.Problems, err)
+	}
+	type what struct {
+		subject string
+		code    audit.Code
+		outcome audit.Outcome
+	}
+	told := map[what]bool{}
+	for after := ""; ; {
+		page, err := audit.List(ctx, s.Trail(), audit.Filter{}, after, audit.MaxPage)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range page.Entries {
+			told[what{e.Subject, e.Code, e.Outcome}] = true
+		}
+		if page.After == after {
+			break
+		}
+		after = page.After
+	}
+	missing := 0
+	wants := func(id handshake.ID, code audit.Code, outcome audit.Outcome) {
+		if !told[what{id.Fingerprint().String(), code, outcome}] {
+			missing++
+		}
+	}
+	for id := range minted {
+		wants(id, audit.TokenMinted, audit.Done)
+	}
+	for id := range consumed {
+		wants(id, audit.TokenConsumed, audit.Intended)
+		wants(id, audit.TokenConsumed, audit.Done)
+	}
+	if missing > 0 {
+		t.Errorf("the trail does not tell of %d answers", missing)
 	}
 }
 

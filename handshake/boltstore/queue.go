@@ -8,7 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // opKind says what an op changes.
@@ -20,6 +23,9 @@ const (
 	opRevoke
 	opSwap
 	opForget
+	opUpdate
+	opNote
+	opExpire
 )
 
 // The progress of an op: the writer takes it or its caller gives it up, never both.
@@ -37,6 +43,12 @@ type op struct {
 	claim handshake.Claim // of opConsume; ID and At of opRevoke
 	swap  swap            // of opSwap
 	keys  forgotten       // of opForget
+	// update is the change of opUpdate, which sees those of the ops before it, and
+	// tells whether it made one. When the commit fails it is as if it had not run.
+	update func(tx *bbolt.Tx) (bool, error)
+	// notes go into the trail in the transaction of the change, if it is made.
+	notes []audit.Entry
+	more  bool // of opExpire: whether there may be more to tell
 
 	record  handshake.Record // what opMint adds; what opConsume and opRevoke leave
 	reason  handshake.Reason
@@ -95,7 +107,7 @@ func (q *queue) add(o *op) (*batch, error) {
 		return nil, handshake.ErrClosed
 	}
 	b := q.next
-	if len(b.ops) >= q.limit && o.kind != opForget {
+	if len(b.ops) >= q.limit && o.kind != opForget && o.kind != opExpire {
 		return nil, handshake.ErrBusy
 	}
 	b.ops = append(b.ops, o)

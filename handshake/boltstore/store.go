@@ -22,6 +22,7 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // Defaults and limits.
@@ -50,6 +51,10 @@ type Store struct {
 	now        func() time.Time
 	logger     *slog.Logger
 	queue      queue
+	feed       feedState
+	blocks     bell          // rung when the trail has grown
+	sealer     audit.Sealer  // the writer's; nil before Begin
+	entries    []audit.Entry // the writer's, for use in one commit
 	drained    chan struct{} // closed when the writer has returned
 	stopped    chan struct{} // closed when the file is closed
 	closeErr   error
@@ -93,6 +98,7 @@ func Open(path string, opts ...Option) (*Store, error) {
 		stopped:    make(chan struct{}),
 	}
 	s.queue.init(DefaultQueue)
+	s.blocks.init()
 	for _, opt := range opts {
 		opt(s)
 	}
@@ -109,8 +115,8 @@ func Open(path string, opts ...Option) (*Store, error) {
 }
 
 // Mint adds a live token.
-func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
-	return s.do(ctx, &op{kind: opMint, record: r})
+func (s *Store) Mint(ctx context.Context, r handshake.Record, notes ...audit.Entry) error {
+	return s.do(ctx, &op{kind: opMint, record: r, notes: notes})
 }
 
 // Consume takes a token from live to used. What is refused is refused from the

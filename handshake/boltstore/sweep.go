@@ -3,6 +3,7 @@ package boltstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -46,9 +47,14 @@ func (s *Store) keepHouse() {
 	}
 }
 
-// Sweep forgets, a chunk a commit, every token and state entry that may be
-// forgotten now. The store does so by itself every ten seconds.
+// Sweep tells the trail what has expired unused and forgets, a chunk a commit,
+// every token and state entry that may be forgotten now. The store does so by
+// itself every ten seconds.
 func (s *Store) Sweep(ctx context.Context) error {
+	// What is forgotten must have been told before.
+	if err := s.tellExpired(ctx); err != nil {
+		return fmt.Errorf("boltstore: the audit trail cannot be told what has expired: %w", err)
+	}
 	var from []byte
 	for {
 		var keys forgotten

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // fill is how full a page of tokens is left when it is split. New keys are the
@@ -44,22 +45,49 @@ func (s *Store) commit(b *batch) {
 		fail(b, fmt.Errorf("boltstore: cannot begin a change of %s: %w", s.path, err))
 		return
 	}
-	changed := false
+	changed, taken := false, b.ops[:0:0]
 	tables := openTables(tx)
 	for _, o := range b.ops {
-		if !o.progress.CompareAndSwap(opWaiting, opTaken) {
-			continue
+		if o.progress.CompareAndSwap(opWaiting, opTaken) {
+			taken = append(taken, o)
 		}
+	}
+	early := s.sealEarly(tables.heads, taken)
+	entries, foreseen := s.entries[:0], early != nil
+	for _, o := range taken {
+		would, before := o.notesForeseen(), len(entries)
 		s.apply(tables, o)
 		changed = changed || o.changed
+		entries = o.leave(entries)
+		foreseen = foreseen && len(entries)-before == would
 	}
+	block := early.wait()
 	if !changed {
 		_ = tx.Rollback() // gives the lock back; there is nothing to undo
 		return
 	}
+	if len(entries) > 0 {
+		var err error
+		if !foreseen {
+			block, err = s.sealNow(tables.heads, entries)
+		}
+		if err == nil {
+			err = s.putBlock(tx, block)
+		}
+		clear(entries)
+		s.entries = entries
+		if err != nil {
+			_ = tx.Rollback()
+			fail(b, fmt.Errorf("boltstore: cannot write the audit trail in %s: %w", s.path, err))
+			return
+		}
+	}
 	id := tx.ID()
 	if err := tx.Commit(); err != nil {
 		fail(b, s.commitError(id, err))
+	}
+	if len(entries) > 0 {
+		s.blocks.wake()
 	}
 }
 
@@ -89,17 +117,23 @@ func fail(b *batch, err error) {
 
 // tables are the buckets of one transaction.
 type tables struct {
+	tx            *bbolt.Tx
 	tokens, state *bbolt.Bucket
+	heads         *bbolt.Bucket // of the trail
 }
 
 func openTables(tx *bbolt.Tx) tables {
-	t := tables{tokens: tx.Bucket(tokensBucket), state: tx.Bucket(stateBucket)}
+	t := tables{tx: tx, tokens: tx.Bucket(tokensBucket), state: tx.Bucket(stateBucket), heads: tx.Bucket(headsBucket)}
 	t.tokens.FillPercent = fill
 	return t
 }
 
 // apply makes the change of one op, seeing those of the ops before it.
 func (s *Store) apply(t tables, o *op) {
+	if s.sealer == nil && (len(o.notes) > 0 || o.claim.Note != nil) {
+		o.err = audit.ErrNoChain
+		return
+	}
 	switch o.kind {
 	case opMint:
 		o.mint(t.tokens)
@@ -111,6 +145,13 @@ func (s *Store) apply(t tables, o *op) {
 		o.compareAndSwap(t.state, s.now())
 	case opForget:
 		o.forget(t, s.retention, s.now())
+	case opUpdate:
+		o.changed, o.err = o.update(t.tx)
+		o.changed = o.changed || len(o.notes) > 0
+	case opNote:
+		o.changed = true
+	case opExpire:
+		o.expire(t, s.sealer != nil, s.now())
 	}
 }
 
@@ -140,6 +181,35 @@ func (o *op) end(tokens *bbolt.Bucket, status handshake.Status, judge func(hands
 	}
 	o.record.Status, o.record.Ended = status, time.UnixMilli(o.claim.At.UnixMilli())
 	o.put(tokens, key[:], encodeRecord(o.record))
+}
+
+// leave adds what an op leaves in the trail: its notes, or the intention of a claim
+// and what came of it.
+func (o *op) leave(entries []audit.Entry) []audit.Entry {
+	if o.err != nil || o.claim.Note != nil && !o.changed {
+		return entries
+	}
+	return o.wouldLeave(entries)
+}
+
+// notesForeseen is how many entries an op leaves when it is done, as far as that
+// can be told before.
+func (o *op) notesForeseen() int {
+	if o.claim.Note != nil {
+		return len(o.notes) + 2
+	}
+	return len(o.notes)
+}
+
+// wouldLeave adds what an op leaves in the trail when it is done.
+func (o *op) wouldLeave(entries []audit.Entry) []audit.Entry {
+	entries = append(entries, o.notes...)
+	if note := o.claim.Note; note != nil {
+		entries = append(entries, *note, *note)
+		n := len(entries)
+		entries[n-2].Outcome, entries[n-1].Outcome = audit.Intended, audit.Done
+	}
+	return entries
 }
 
 func (o *op) compareAndSwap(state *bbolt.Bucket, now time.Time) {

@@ -76,6 +76,8 @@ type batches struct {
 	fence    Fence
 	replicas int
 	limit    time.Duration
+	// journal, when it is set, has blocks that a pipeline takes along.
+	journal *journal
 }
 
 // idle is whether there is nothing to add.
@@ -92,9 +94,6 @@ func (b *batches) newStamp() *stamp {
 
 // watch has the pipelines of a client looked after, on all nodes of a cluster.
 func (b *batches) watch(client redis.UniversalClient) {
-	if b.idle() {
-		return
-	}
 	switch client := client.(type) {
 	case *redis.ClusterClient:
 		client.OnNewNode(func(node *redis.Client) { node.AddHook(&server{batches: b, client: node}) })
@@ -148,9 +147,11 @@ func (v *server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 		for _, s := range stamps {
 			s.reign, s.outcome = r, errUnconfirmed
 		}
-		tail := v.batches.newTail(ctx)
-		err = next(ctx, tail.after(cmds))
+		tail, ride := v.batches.newTail(ctx), v.batches.journal.board(ctx)
+		err = next(ctx, tail.after(ride.before(cmds)))
 		outcome := v.judge(r, tail)
+		// Those who wait for the block are told before the callers of the commands wake.
+		err = ride.land(cmds, err, outcome)
 		for _, s := range stamps {
 			s.outcome = outcome
 		}

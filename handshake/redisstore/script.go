@@ -27,6 +27,10 @@ if live and mode ~= '*' and head ~= 'L' .. string.sub(ARGV[1], 2) and (mode == '
 // returns the value of the token after that, which says whether this attempt ended
 // it; nil means that there is none.
 //
+// With KEYS[2], the heads of the audit trail, the last of ARGV is the name of a
+// chain and the head that it must have. With another one, or with anything else, a
+// token that could be ended is left alone, and the answer is 0.
+//
 // The value outlives the token's own expiry by the retention. It must never go
 // before that expiry: a SET of the minting that a broken connection delivers late
 // would make the token live again.
@@ -38,6 +42,12 @@ if not live then return v end
 local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[3]
 if left <= 0 then return v end
 if ARGV[7] and (string.sub(v, 1, 1) ~= ARGV[7] or string.sub(v, 20) ~= ARGV[8]) then return v end
+if KEYS[2] then
+  local intended = ARGV[#ARGV]
+  if #intended ~= 56 then return 0 end
+  local there = redis.call('HGET', KEYS[2], string.sub(intended, 1, 16)) or ''
+  if string.sub(there, 1, 40) ~= string.sub(intended, 17) then return 0 end
+end
 v = ARGV[2] .. string.sub(v, 1, 19) .. ARGV[4] .. ARGV[5] .. string.sub(v, 20)
 redis.call('SET', KEYS[1], head .. v, 'PX', string.format('%d', ARGV[6] + left))
 return v
@@ -91,19 +101,29 @@ func newScript(text string) script {
 	return script{text: text, hash: hex.EncodeToString(sum[:])}
 }
 
-// run runs a script by its hash, and by its text where Redis does not know it
-// (yet: it forgets all scripts when it restarts). The stamp is its first argument;
-// what the stamp says of the answer is the caller's to ask.
+// run runs a script on one key by its hash, and by its text where Redis does not
+// know it (yet: it forgets all scripts when it restarts). The stamp is its first
+// argument; what the stamp says of the answer is the caller's to ask.
 func (s *Store) run(ctx context.Context, sc script, key string, st *stamp, args ...any) (any, error) {
-	reply, err := s.eval(ctx, "evalsha", sc.hash, key, st, args)
+	return s.runKeys(ctx, sc, []string{key}, st, args...)
+}
+
+// runKeys is run for several keys, which must share a hash tag.
+func (s *Store) runKeys(ctx context.Context, sc script, keys []string, st *stamp, args ...any) (any, error) {
+	reply, err := s.eval(ctx, "evalsha", sc.hash, keys, st, args)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = s.eval(ctx, "eval", sc.text, key, st, args)
+		reply, err = s.eval(ctx, "eval", sc.text, keys, st, args)
 	}
 	return reply, err
 }
 
-func (s *Store) eval(ctx context.Context, name, what, key string, st *stamp, args []any) (any, error) {
-	cmd := redis.NewCmd(ctx, append([]any{name, what, 1, key, st}, args...)...)
+func (s *Store) eval(ctx context.Context, name, what string, keys []string, st *stamp, args []any) (any, error) {
+	all := make([]any, 0, 4+len(keys)+len(args))
+	all = append(all, name, what, len(keys))
+	for _, key := range keys {
+		all = append(all, key)
+	}
+	cmd := redis.NewCmd(ctx, append(append(all, st), args...)...)
 	err := s.process(ctx, cmd)
 	return cmd.Val(), err
 }

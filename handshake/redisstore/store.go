@@ -30,7 +30,10 @@
 //     loses nothing and the fence can be left open.
 //
 // Without the fence a token that was used can be accepted again after Redis has
-// lost that; the state table beside the tokens stands behind no fence.
+// lost that; the state table beside the tokens stands behind no fence, nor does the
+// audit trail: entries that Redis has lost are missing from a chain that goes on
+// (see [Store.Trail]). Redis tells nobody when a token expires unused, so that the
+// trail does not say so here.
 //
 // Both ride at the end of the shared pipelines: one WAIT and one INFO for all
 // commands of a pipeline. [Store.Warnings] says what Redis' own settings put at
@@ -39,9 +42,10 @@
 // # Rights
 //
 // A user of Redis' ACL needs the keys trackgate:* and the commands SET, GET, EVAL,
-// EVALSHA, SCAN, PING, HELLO; INFO for the fence, WAIT for replicas, CONFIG GET
-// for the warnings and so that FenceAuto can see that nothing is forgotten; on a
-// cluster CLUSTER SLOTS, COMMAND and ASKING as well.
+// EVALSHA, SCAN, PING, HELLO; for the trail HGET, HGETALL, HSET, HDEL, HINCRBY,
+// XADD, XTRIM, XRANGE, XREVRANGE and XREAD; INFO for the fence, WAIT for replicas,
+// CONFIG GET for the warnings and so that FenceAuto can see that nothing is
+// forgotten; on a cluster CLUSTER SLOTS, COMMAND and ASKING as well.
 package redisstore
 
 import (
@@ -57,6 +61,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // Defaults and limits.
@@ -83,6 +88,9 @@ type Store struct {
 	queue     int
 	batches   *batches
 	attempts  attempts
+	feed      feedState
+	journal   *journal
+	watcher   *watcher
 
 	mu     sync.RWMutex // held for reading while a call runs
 	closed bool
@@ -145,6 +153,10 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	s.batches.fence = s.batches.fence.settled(client)
 	s.batches.watch(client)
 	s.commands = pipeline
+	s.journal, s.watcher = newJournal(s), newWatcher(s)
+	if _, apart := client.(*redis.ClusterClient); !apart {
+		s.batches.journal = s.journal
+	}
 	return s, nil
 }
 
@@ -168,13 +180,33 @@ func Open(ctx context.Context, url string, opts ...Option) (*Store, error) {
 
 // Mint adds a live token. That the token is there already is no error when its
 // record is the very one: then an earlier delivery of this command made it.
-func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
+//
+// The notes are written at the same time.
+func (s *Store) Mint(ctx context.Context, r handshake.Record, notes ...audit.Entry) error {
 	value, lifetime, err := encodeLive(r)
 	if err != nil {
 		return err
 	}
-	key := tokenKey(r.ID)
-	err = s.inReign(ctx, func(ctx context.Context, st *stamp) error {
+	if len(notes) == 0 {
+		return s.mint(ctx, r.ID, value, lifetime)
+	}
+	written, err := s.journal.add(ctx, notes)
+	if err != nil {
+		return err
+	}
+	if err := s.mint(ctx, r.ID, value, lifetime); err != nil {
+		s.journal.hurry(written)
+		return err
+	}
+	if err := s.journal.wait(written); err != nil {
+		return fmt.Errorf("redisstore: mint: %w: %w", handshake.ErrOutcomeUnknown, err)
+	}
+	return nil
+}
+
+func (s *Store) mint(ctx context.Context, id handshake.ID, value string, lifetime time.Duration) error {
+	key := tokenKey(id)
+	err := s.inReign(ctx, func(ctx context.Context, st *stamp) error {
 		st.value = value
 		set := redis.NewStatusCmd(ctx, "set", key, st, "px", lifetime.Milliseconds(), "nx")
 		if err := s.process(ctx, set); !errors.Is(err, redis.Nil) {
@@ -198,21 +230,72 @@ func (s *Store) Mint(ctx context.Context, r handshake.Record) error {
 // A token expires by the clock of Redis, which removes the key, and by that of
 // the claim, whichever comes first: a gateway whose clock is wrong can end
 // tokens early, and cannot make them live longer.
+//
+// The intention of a claim with a note stands in the trail before the token is
+// touched. Where the trail is on the same server, both are sent at once, and the
+// script looks whether the intention is there: what is on disk, or on a replica, of
+// the two is there in this order. On a cluster, and when the intention came too late
+// for the pipeline, the claim waits until the intention is durable.
 func (s *Store) Consume(ctx context.Context, c handshake.Claim) (handshake.Record, handshake.Reason, error) {
-	return s.end(ctx, c, handshake.Used, func(r handshake.Record) handshake.Reason { return r.Judge(c) },
+	if c.Note == nil {
+		return s.consume(ctx, c, nil)
+	}
+	defer s.journal.enter()()
+	note := *c.Note
+	note.Outcome = audit.Intended
+	intention, err := s.journal.add(ctx, []audit.Entry{note})
+	if err != nil {
+		return handshake.Record{}, handshake.ReasonStore, err
+	}
+	record, reason, err := s.consumeBehind(context.WithoutCancel(ctx), c, intention)
+	switch {
+	case err != nil:
+		note.Outcome, note.Reason = audit.Failed, string(handshake.ReasonStore)
+	case reason != handshake.Granted:
+		note.Outcome, note.Reason = audit.Refused, string(reason)
+	default:
+		note.Outcome = audit.Done
+	}
+	s.journal.follow(note)
+	return record, reason, err
+}
+
+// errApart is that of a claim whose intention is not in the trail yet.
+var errApart = errors.New("redisstore: the intention is not in the audit trail")
+
+// consumeBehind makes a claim whose intention must stand in the trail.
+func (s *Store) consumeBehind(ctx context.Context, c handshake.Claim, intention *group) (handshake.Record, handshake.Reason, error) {
+	if s.journal.rides() {
+		record, reason, err := s.consume(ctx, c, intention)
+		if !errors.Is(err, errApart) {
+			if waitErr := s.journal.wait(intention); waitErr != nil && err == nil && reason == handshake.Granted {
+				return handshake.Record{}, handshake.ReasonStore, fmt.Errorf("redisstore: consume: %w: %w", handshake.ErrOutcomeUnknown, waitErr)
+			}
+			return record, reason, err
+		}
+	}
+	if err := s.journal.wait(intention); err != nil {
+		return handshake.Record{}, handshake.ReasonStore, err
+	}
+	return s.consume(ctx, c, nil)
+}
+
+func (s *Store) consume(ctx context.Context, c handshake.Claim, intention *group) (handshake.Record, handshake.Reason, error) {
+	return s.end(ctx, c, handshake.Used, intention, func(r handshake.Record) handshake.Reason { return r.Judge(c) },
 		int(c.Kind), c.Tracker)
 }
 
 // Revoke takes a live token to revoked.
 func (s *Store) Revoke(ctx context.Context, id handshake.ID, at time.Time) (handshake.Record, handshake.Reason, error) {
 	c := handshake.Claim{ID: id, At: at}
-	return s.end(ctx, c, handshake.Revoked, func(r handshake.Record) handshake.Reason { return r.JudgeRevocation(at) })
+	return s.end(ctx, c, handshake.Revoked, nil, func(r handshake.Record) handshake.Reason { return r.JudgeRevocation(at) })
 }
 
 // end runs the script that takes a live token to a final status. expected are
-// the kind and the tracker that the token must have, or nothing.
+// the kind and the tracker that the token must have, or nothing. With an intention
+// that is not in the trail it fails with errApart, and nothing was done.
 func (s *Store) end(
-	ctx context.Context, c handshake.Claim, status handshake.Status,
+	ctx context.Context, c handshake.Claim, status handshake.Status, intention *group,
 	judge func(handshake.Record) handshake.Reason, expected ...any,
 ) (handshake.Record, handshake.Reason, error) {
 	now := c.At.UnixMilli()
@@ -222,7 +305,11 @@ func (s *Store) end(
 		attempt := s.attempts.next()
 		tried = append(tried, try{attempt, st})
 		args := append([]any{marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
-		reply, err = s.run(ctx, endScript, tokenKey(c.ID), st, args...)
+		keys := []string{tokenKey(c.ID)}
+		if intention != nil {
+			keys, args = append(keys, trailHeads), append(args, intended{s.journal, intention})
+		}
+		reply, err = s.runKeys(ctx, endScript, keys, st, args...)
 		return err
 	})
 	late := errors.Is(err, errReplicas) // which matters to a change and not to a refusal
@@ -231,6 +318,8 @@ func (s *Store) end(
 		return handshake.Record{}, handshake.ReasonUnknown, nil
 	case err != nil && !late:
 		return handshake.Record{}, handshake.ReasonStore, changeError("change", err)
+	case reply == int64(0):
+		return handshake.Record{}, handshake.ReasonStore, errApart
 	}
 	value, _ := reply.(string)
 	record, by, decodeErr := decodeRecord(c.ID, value)
@@ -302,9 +391,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	})
 }
 
-// Close waits for the calls under way, and closes the client if the store has
-// made it.
+// Close waits for the calls under way and for what they have yet to tell the
+// trail, and closes the client if the store has made it.
 func (s *Store) Close() error {
+	s.journal.close()
+	s.watcher.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -1,10 +1,12 @@
 package redisstore_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 	"github.com/trackgate/trackgate/handshake/redisstore"
 	"github.com/trackgate/trackgate/handshake/storetest"
 	"github.com/trackgate/trackgate/internal/redistest"
@@ -58,7 +60,8 @@ func TestATLSServerIsUsedByAUserWithTheRightsThatAreDocumented(t *testing.T) {
 	security := redistest.NewSecurity(t)
 	server := redistest.StartTLS(t, security, "--appendfsync", "everysec")
 	server.Do("acl", "setuser", "gateway", "on", ">p@ss/word", "~trackgate:*", "resetchannels", "-@all",
-		"+set", "+get", "+evalsha", "+eval", "+scan", "+info", "+ping", "+wait", "+config|get", "+hello")
+		"+set", "+get", "+evalsha", "+eval", "+scan", "+info", "+ping", "+wait", "+config|get", "+hello",
+		"+hget", "+hgetall", "+hset", "+hdel", "+hincrby", "+xadd", "+xtrim", "+xrange", "+xrevrange", "+xread")
 	url := "rediss://gateway:p%40ss%2Fword@" + server.Addr() + "/?ca=" + security.CAFile
 	store := open(t, url)
 	defer func() { _ = store.Close() }()
@@ -69,10 +72,38 @@ func TestATLSServerIsUsedByAUserWithTheRightsThatAreDocumented(t *testing.T) {
 	if _, err := store.Find(t.Context(), newRecord(time.Now()).ID.Fingerprint()); err != nil {
 		t.Errorf("find: %v", err)
 	}
+	useTrail(t, store)
 	if _, err := redisstore.Open(t.Context(), "rediss://gateway:p%40ss%2Fword@"+server.Addr()); err == nil {
 		t.Error("a certificate by nobody known was taken")
 	}
 	if _, err := redisstore.Open(t.Context(), url+"&server_name=other"); err == nil {
 		t.Error("a certificate for another name was taken")
+	}
+}
+
+// useTrail does everything that can be done with a trail.
+func useTrail(t *testing.T, s *redisstore.Store) {
+	t.Helper()
+	beginChain(t, s)
+	record := newRecord(time.Now())
+	if err := s.Mint(t.Context(), record, noteOn(record, audit.TokenMinted)); err != nil {
+		t.Fatal(err)
+	}
+	claim, note := claimOn(record), noteOn(record, audit.TokenConsumed)
+	claim.Note = &note
+	if _, reason, err := s.Consume(t.Context(), claim); reason != handshake.Granted || err != nil {
+		t.Errorf("consuming: %q, error %v", reason, err)
+	}
+	blocks, err := s.Trail().Read(t.Context(), "", 10)
+	if err != nil || len(blocks) == 0 {
+		t.Fatalf("%d blocks, error %v", len(blocks), err)
+	}
+	waited := make(chan error)
+	go func() { waited <- s.Trail().Wait(t.Context(), blocks[len(blocks)-1].After) }()
+	dropErr := s.Trail().Drop(t.Context(), blocks[0].After, detailed("dropped"))
+	_, headsErr := s.Trail().Heads(t.Context())
+	_, _, sizeErr := s.Trail().Size(t.Context())
+	if err := errors.Join(<-waited, dropErr, headsErr, sizeErr); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,12 +32,15 @@ const otherKind handshake.Kind = 2
 // their own, so that it is far longer than the suite takes.
 const lifetime = 10 * time.Minute
 
+// test is one clause of the contract.
+type test struct {
+	name string
+	run  func(t *testing.T, b Backend)
+}
+
 // Run holds a store to the contract. newBackend returns a new empty database.
 func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
-	for _, test := range []struct {
-		name string
-		run  func(t *testing.T, b Backend)
-	}{
+	for _, test := range slices.Concat([]test{
 		{"a minted token is live and has what it was minted with", testMint},
 		{"a token is consumed once", testConsume},
 		{"a refused claim says why and changes nothing", testRefusals},
@@ -55,7 +59,7 @@ func Run(t *testing.T, newBackend func(t *testing.T) Backend) {
 		{"a state entry outside the limits is refused", testStateLimits},
 		{"of concurrent swaps of one state entry one is made", testStateRace},
 		{"counting by swaps loses no count", testStateCount},
-	} {
+	}, trailTests) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, newBackend(t)) })
 	}
 }

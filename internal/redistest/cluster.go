@@ -19,22 +19,34 @@ const slots = 16384
 type Cluster struct {
 	// Servers are the nodes: the first three begin as primaries, the others as
 	// their replicas in the same order.
-	Servers []*Server
-	tb      testing.TB
+	Servers  []*Server
+	tb       testing.TB
+	security *Security
 }
 
 // StartCluster starts a cluster that promotes a replica when its primary has
 // been silent for a second. Further arguments are those of the servers.
 func StartCluster(tb testing.TB, args ...string) *Cluster {
 	tb.Helper()
-	c := &Cluster{tb: tb}
+	return startCluster(&Cluster{tb: tb}, args)
+}
+
+// StartTLSCluster starts a cluster that speaks TLS only, between its nodes too.
+func StartTLSCluster(tb testing.TB, security *Security, args ...string) *Cluster {
+	tb.Helper()
+	return startCluster(&Cluster{tb: tb, security: security}, args)
+}
+
+func startCluster(c *Cluster, args []string) *Cluster {
+	tb := c.tb
+	tb.Helper()
 	for range 2 * shards {
 		_, bus, err := net.SplitHostPort(FreeAddress(tb))
 		if err != nil {
 			tb.Fatal(err)
 		}
 		own := append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port", bus}, args...)
-		c.Servers = append(c.Servers, Start(tb, own...))
+		c.Servers = append(c.Servers, start(tb, &Server{args: own, security: c.security}))
 	}
 	for i, node := range c.Servers {
 		node.Do("cluster", "set-config-epoch", i+1)
@@ -84,6 +96,9 @@ func (c *Cluster) URL() string {
 	addrs := make([]string, len(c.Servers))
 	for i, node := range c.Servers {
 		addrs[i] = node.Addr()
+	}
+	if c.security != nil {
+		return "rediss+cluster://" + strings.Join(addrs, ",") + "?ca=" + c.security.CAFile
 	}
 	return "redis+cluster://" + strings.Join(addrs, ",")
 }

@@ -20,6 +20,7 @@ type Sentinels struct {
 	// Watchers are the sentinels.
 	Watchers []*Server
 	tb       testing.TB
+	security *Security
 }
 
 // SentinelPassword is what the sentinels of [StartSentinels] ask for. The
@@ -30,15 +31,27 @@ const SentinelPassword = "watchers-word"
 // has been silent for a second. Further arguments are those of the servers.
 func StartSentinels(tb testing.TB, args ...string) *Sentinels {
 	tb.Helper()
-	set := &Sentinels{tb: tb}
+	return startSentinels(&Sentinels{tb: tb}, args)
+}
+
+// StartTLSSentinels starts a set whose servers and sentinels speak TLS only, to
+// each other too.
+func StartTLSSentinels(tb testing.TB, security *Security, args ...string) *Sentinels {
+	tb.Helper()
+	return startSentinels(&Sentinels{tb: tb, security: security}, args)
+}
+
+func startSentinels(set *Sentinels, args []string) *Sentinels {
+	tb := set.tb
+	tb.Helper()
 	for range 3 {
-		set.Servers = append(set.Servers, Start(tb, args...))
+		set.Servers = append(set.Servers, start(tb, &Server{args: args, security: set.security}))
 	}
 	for _, replica := range set.Servers[1:] {
 		replica.Replicate(set.Servers[0].Addr())
 	}
 	for range 3 {
-		set.Watchers = append(set.Watchers, startSentinel(tb, set.Servers[0].Port()))
+		set.Watchers = append(set.Watchers, startSentinel(tb, set.Servers[0].Port(), set.security))
 	}
 	Until(tb, "the sentinels know each other and the replicas", func() bool {
 		return !slices.ContainsFunc(set.Watchers, func(w *Server) bool {
@@ -55,7 +68,7 @@ func (s *Server) replicas() string {
 	return strings.ReplaceAll(answer, "name ", "name\n")
 }
 
-func startSentinel(tb testing.TB, primary string) *Server {
+func startSentinel(tb testing.TB, primary string, security *Security) *Server {
 	tb.Helper()
 	file := filepath.Join(tb.TempDir(), "sentinel.conf")
 	text := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 2\nsentinel down-after-milliseconds %[1]s 1000\n"+
@@ -63,7 +76,7 @@ func startSentinel(tb testing.TB, primary string) *Server {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	return start(tb, &Server{program: []string{file, "--sentinel"}, password: SentinelPassword})
+	return start(tb, &Server{program: []string{file, "--sentinel"}, password: SentinelPassword, security: security})
 }
 
 // Log is what the sentinels have written.
@@ -81,7 +94,11 @@ func (s *Sentinels) URL() string {
 	for i, w := range s.Watchers {
 		addrs[i] = w.Addr()
 	}
-	return "redis+sentinel://" + strings.Join(addrs, ",") + "/" + MasterName + "?sentinel_password=" + SentinelPassword
+	rest := "+sentinel://" + strings.Join(addrs, ",") + "/" + MasterName + "?sentinel_password=" + SentinelPassword
+	if s.security != nil {
+		return "rediss" + rest + "&ca=" + s.security.CAFile
+	}
+	return "redis" + rest
 }
 
 // Primary is the server that most sentinels call the primary.

@@ -146,6 +146,9 @@ func (s *Server) Port() string {
 	return port
 }
 
+// PID is the number of the server's process, another one after Restart.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
 // Dir is the directory that holds the server's data.
 func (s *Server) Dir() string { return s.dir }
 

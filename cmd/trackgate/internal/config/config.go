@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/trackgate/trackgate/handshake/feed"
+	"github.com/trackgate/trackgate/handshake/hook"
 	"github.com/trackgate/trackgate/handshake/redisstore"
 	"github.com/trackgate/trackgate/ratelimit"
 )
@@ -15,6 +17,7 @@ import (
 // Config is the whole configuration. Every field says its unit, its default
 // and what zero means; [Default] gives one that is ready to use.
 type Config struct {
+	Gateway  Identity  `toml:"gateway"`
 	Private  Private   `toml:"private"`
 	Public   Public    `toml:"public"`
 	Admin    Admin     `toml:"admin"`
@@ -24,8 +27,17 @@ type Config struct {
 	Request  Request   `toml:"request"`
 	Bridge   Bridge    `toml:"bridge"`
 	Sessions Sessions  `toml:"sessions"`
+	Events   Events    `toml:"events"`
+	Audit    Audit     `toml:"audit"`
 	Log      Log       `toml:"log"`
 	Trackers []Tracker `toml:"tracker"`
+	Hooks    []Hook    `toml:"hook"`
+}
+
+// Identity is which gateway this one is, among those that share a store.
+type Identity struct {
+	// ID names the gateway in the audit trail and in leases: up to 64 letters, digits, dots, dashes and underscores. Default: the host's name.
+	ID string `toml:"id"`
 }
 
 // Private is the listener for XML-RPC clients of the private network.
@@ -103,6 +115,10 @@ type Limits struct {
 	TrackerCalls Limit `toml:"tracker_calls"`
 	// Login is asked for each log-in to a tracker. Default 60/m, burst 30.
 	Login Limit `toml:"login"`
+	// Hooks is asked for each call of a web hook. Default 600/m, burst 200.
+	Hooks Limit `toml:"hooks"`
+	// HookFailures is looked at before a web hook's call and charged for one whose token or signature was wrong. Its cost is 1. Default 10/m, burst 10.
+	HookFailures Limit `toml:"hook_failures"`
 	// Also are more policies, which hold beside those above. Default none.
 	Also []AlsoLimit `toml:"also"`
 }
@@ -130,7 +146,7 @@ type Limit struct {
 type AlsoLimit struct {
 	// Name names the policy in metrics, headers and Redis: lower-case letters, digits, _ and -.
 	Name string `toml:"name"`
-	// On is the policy beside which it holds: mint, handshake, handshake_failures, tracker_calls or login.
+	// On is the policy beside which it holds: mint, handshake, handshake_failures, tracker_calls, login, hooks or hook_failures.
 	On string `toml:"on"`
 	Limit
 }
@@ -139,6 +155,8 @@ type AlsoLimit struct {
 type Request struct {
 	// MaxBody is the size of a request body in bytes, also after decompression. Default 1 MiB.
 	MaxBody int `toml:"max_body"`
+	// MaxHookBody is the size of the body of a web hook's call in bytes. Default 256 KiB.
+	MaxHookBody int `toml:"max_hook_body"`
 	// MaxDepth is how deep arrays and structs may nest. Default 64.
 	MaxDepth int `toml:"max_depth"`
 	// MaxValues is the number of values in one document. Default 100000.
@@ -225,6 +243,20 @@ type Tracker struct {
 	Callback string `toml:"callback"`
 	// CallbackFrom are the networks from which the tracker's callbacks come. Default: any.
 	CallbackFrom []Network `toml:"callback_from"`
+	// Watch are polls of the tracker whose findings go into the feed of events. Default none.
+	Watch []Watch `toml:"watch"`
+}
+
+// Watch is a poll of a tracker for what was modified.
+type Watch struct {
+	// Name tells watches of one tracker apart: letters, digits, dot, dash, underscore. Default "all".
+	Name string `toml:"name"`
+	// Interval is how long after one poll the next begins, give or take a tenth. Default 1m, at least 5s.
+	Interval Duration `toml:"interval"`
+	// Overlap is how much of the time before is asked for again, for trackers that tell of changes late. Default 2m.
+	Overlap Duration `toml:"overlap"`
+	// Bugs are the ids that are watched. Default none: all bugs of the tracker.
+	Bugs []string `toml:"bugs"`
 }
 
 // Duration is a time.Duration that is written as in "10m" or "1h30m".
@@ -314,14 +346,18 @@ func Default() *Config {
 			HandshakeFailures: limit("10/m", 10, "address"),
 			TrackerCalls:      limit("off", 200, "address"),
 			Login:             limit("60/m", 30, "tracker"),
+			Hooks:             limit("600/m", 200, "address"),
+			HookFailures:      limit("10/m", 10, "address"),
 		},
 		Request: Request{
-			MaxBody: 1 << 20, MaxDepth: 64, MaxValues: 100_000, MaxMulticall: 100, MaxHeader: 16 << 10,
+			MaxBody: 1 << 20, MaxHookBody: hook.DefaultMaxBody, MaxDepth: 64, MaxValues: 100_000, MaxMulticall: 100, MaxHeader: 16 << 10,
 			HeaderTimeout: Duration(5 * time.Second), BodyTimeout: Duration(30 * time.Second), HandlerTimeout: Duration(35 * time.Second),
 		},
 		Bridge: Bridge{CallTimeout: Duration(25 * time.Second), MaxAnswer: 32 << 20, BatchSize: 100, Connections: 4,
 			BreakAfter: 5, BreakFor: Duration(30 * time.Second)},
-		Log: Log{Format: "text", Level: "info"},
+		Events: Events{MaxEvents: feed.DefaultMaxEvents, MaxAge: Duration(feed.DefaultMaxAge), KeyAge: Duration(feed.DefaultKeyAge)},
+		Audit:  Audit{Required: true, MaxAge: Duration(365 * 24 * time.Hour), MaxSize: 1 << 30},
+		Log:    Log{Format: "text", Level: "info"},
 	}
 }
 

@@ -40,6 +40,8 @@ const (
 	OnHandshakeFailures = "handshake_failures"
 	OnTrackerCalls      = "tracker_calls"
 	OnLogin             = "login"
+	OnHooks             = "hooks"
+	OnHookFailures      = "hook_failures"
 )
 
 var countable = map[string][]string{
@@ -48,6 +50,8 @@ var countable = map[string][]string{
 	OnHandshakeFailures: {"address"},
 	OnTrackerCalls:      {"address", "user", "tracker", "address+tracker", "user+tracker"},
 	OnLogin:             {"tracker"},
+	OnHooks:             {"address"},
+	OnHookFailures:      {"address"},
 }
 
 // Policies are all policies, with the names that the configuration gives them.
@@ -58,6 +62,8 @@ func (l *Limits) Policies() []AlsoLimit {
 		{Name: OnHandshakeFailures, On: OnHandshakeFailures, Limit: l.HandshakeFailures},
 		{Name: OnTrackerCalls, On: OnTrackerCalls, Limit: l.TrackerCalls},
 		{Name: OnLogin, On: OnLogin, Limit: l.Login},
+		{Name: OnHooks, On: OnHooks, Limit: l.Hooks},
+		{Name: OnHookFailures, On: OnHookFailures, Limit: l.HookFailures},
 	}, l.Also...)
 }
 
@@ -77,7 +83,7 @@ func (l *Limits) validate() error {
 	for i := range l.Also {
 		a := &l.Also[i]
 		if countable[a.On] == nil {
-			return fmt.Errorf(`limits.also %q: on: %q is none of mint, handshake, handshake_failures, tracker_calls, login`, a.Name, a.On)
+			return fmt.Errorf(`limits.also %q: on: %q is none of mint, handshake, handshake_failures, tracker_calls, login, hooks, hook_failures`, a.Name, a.On)
 		}
 		if a.Per == "" {
 			a.Per = countable[a.On][0]
@@ -121,7 +127,7 @@ func (a AlsoLimit) check() error {
 			return fmt.Errorf(".%s: %w", field.key, field.err)
 		}
 	}
-	if a.On == OnHandshakeFailures && a.Cost > 1 {
+	if (a.On == OnHandshakeFailures || a.On == OnHookFailures) && a.Cost > 1 {
 		return errors.New(".cost: a failure costs 1")
 	}
 	if err := a.Rule().Validate(); err != nil {

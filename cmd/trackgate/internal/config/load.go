@@ -84,6 +84,9 @@ func Load(src Source) (*Config, error) {
 	if err := c.readCredentials(src.Environ); err != nil {
 		return nil, err
 	}
+	if err := c.readHookSecrets(src.Environ); err != nil {
+		return nil, err
+	}
 	return c, nil
 }
 
@@ -140,7 +143,7 @@ func (c *Config) readEnviron(environ []string) error {
 			continue
 		}
 		key, known := byVariable[name]
-		if !known && (serviceLink.MatchString(name) || strings.HasPrefix(name, credentialPrefix)) {
+		if !known && (serviceLink.MatchString(name) || strings.HasPrefix(name, credentialPrefix) || strings.HasPrefix(name, hookPrefix)) {
 			continue
 		}
 		if !known {
@@ -171,15 +174,21 @@ func variable(key string) string {
 func (c *Config) set(key, text string) error {
 	field, ok := find(reflect.ValueOf(c).Elem(), strings.Split(key, "."))
 	if !ok {
-		if key == "tracker" || strings.HasPrefix(key, "tracker.") {
-			return errors.New("trackers are configured in the file, under [[tracker]]")
-		}
-		if key == "limits.also" || strings.HasPrefix(key, "limits.also.") {
-			return errors.New("more policies are configured in the file, under [[limits.also]]")
+		for _, table := range inFile {
+			if key == table.key || strings.HasPrefix(key, table.key+".") {
+				return fmt.Errorf("%s are configured in the file, under [[%s]]", table.what, table.key)
+			}
 		}
 		return unknownKey(key, scalarKeys())
 	}
 	return assign(field, text)
+}
+
+// inFile are the lists of tables, which have no other place.
+var inFile = []struct{ key, what string }{
+	{"tracker", "trackers"},
+	{"hook", "web hooks"},
+	{"limits.also", "more policies"},
 }
 
 func find(v reflect.Value, path []string) (reflect.Value, bool) {
@@ -214,7 +223,8 @@ func isSection(v reflect.Value) bool {
 
 // isTables tells whether a type is a list of tables.
 func isTables(t reflect.Type) bool {
-	return t == reflect.TypeFor[[]Tracker]() || t == reflect.TypeFor[[]AlsoLimit]()
+	return t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct &&
+		!reflect.PointerTo(t.Elem()).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 func assign(v reflect.Value, text string) error {

@@ -12,14 +12,13 @@ import (
 
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/feed"
 	"github.com/trackgate/trackgate/handshake/redisstore"
 	"github.com/trackgate/trackgate/ratelimit"
 )
 
-// maxTrackerName bounds the length of a tracker's name, in bytes.
-const maxTrackerName = 64
-
-var trackerName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+// maxName bounds the length of a tracker's, watch's, hook's and gateway's name, in bytes.
+const maxName = 64
 
 // validate checks what a single value's type cannot say.
 func (c *Config) validate() error {
@@ -27,6 +26,7 @@ func (c *Config) validate() error {
 		key string
 		err error
 	}{
+		{"gateway.id", identity(c.Gateway.ID)},
 		{"private.listen", address(c.Private.Listen)},
 		{"public.listen", address(c.Public.Listen)},
 		{"admin.listen", address(c.Admin.Listen)},
@@ -40,6 +40,7 @@ func (c *Config) validate() error {
 		{"token.retention", between(c.Token.Retention, time.Second, 366*24*time.Hour)},
 		{"limits.replicas", within(c.Limits.Replicas, 1, ratelimit.MaxReplicas)},
 		{"request.max_body", atLeast(c.Request.MaxBody, 1024)},
+		{"request.max_hook_body", within(c.Request.MaxHookBody, 1024, feed.MaxData)},
 		{"request.max_depth", atLeast(c.Request.MaxDepth, 4)},
 		{"request.max_values", atLeast(c.Request.MaxValues, 16)},
 		{"request.max_multicall", atLeast(c.Request.MaxMulticall, 1)},
@@ -54,6 +55,11 @@ func (c *Config) validate() error {
 		{"bridge.calls_per_second", pace(c.Bridge.CallsPerSecond)},
 		{"bridge.break_after", within(c.Bridge.BreakAfter, 1, 1_000_000)},
 		{"bridge.break_for", between(c.Bridge.BreakFor, time.Millisecond, time.Hour)},
+		{"events.max_events", within(c.Events.MaxEvents, 1, 100_000_000)},
+		{"events.max_age", between(c.Events.MaxAge, time.Minute, 10*366*24*time.Hour)},
+		{"events.key_age", between(c.Events.KeyAge, time.Minute, 366*24*time.Hour)},
+		{"audit.max_age", between(c.Audit.MaxAge, time.Hour, 100*366*24*time.Hour)},
+		{"audit.max_size", atLeast(c.Audit.MaxSize, 1<<20)},
 		{"log.format", oneOf(c.Log.Format, "text", "json")},
 		{"log.level", oneOf(c.Log.Level, "debug", "info", "warn", "error")},
 		{"private.hosts", hosts(c.Private.Hosts)},
@@ -67,7 +73,18 @@ func (c *Config) validate() error {
 	if err := c.Limits.validate(); err != nil {
 		return err
 	}
-	return c.validateTrackers()
+	if err := c.validateTrackers(); err != nil {
+		return err
+	}
+	return c.validateHooks()
+}
+
+// identity checks the name of a gateway.
+func identity(id string) error {
+	if id != "" && (len(id) > maxName || !plainName.MatchString(id)) {
+		return fmt.Errorf("%q: write up to %d letters, digits, dots, dashes and underscores", id, maxName)
+	}
+	return nil
 }
 
 func (c *Config) validateTrackers() error {
@@ -77,8 +94,8 @@ func (c *Config) validateTrackers() error {
 		switch {
 		case t.Name == "":
 			return fmt.Errorf("[[tracker]] number %d: name is missing", i+1)
-		case len(t.Name) > maxTrackerName || !trackerName.MatchString(t.Name):
-			return fmt.Errorf("%s: a name is up to %d letters, digits, dots, dashes and underscores", at, maxTrackerName)
+		case len(t.Name) > maxName || !plainName.MatchString(t.Name):
+			return fmt.Errorf("%s: a name is up to %d letters, digits, dots, dashes and underscores", at, maxName)
 		case seen[t.Name]:
 			return fmt.Errorf("%s: there are two of that name", at)
 		case t.Dialect == "":
@@ -96,6 +113,9 @@ func (c *Config) validateTrackers() error {
 		}
 		if err := rootURL(t.URL); err != nil {
 			return fmt.Errorf("%s: url: %w", at, err)
+		}
+		if err := c.Trackers[i].validateWatches(); err != nil {
+			return fmt.Errorf("%s: %w", at, err)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
+	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // socketName is the operators' socket in the data directory.
@@ -24,6 +25,9 @@ const controlTimeout = 5 * time.Minute
 // maxControlBody bounds a request on the operators' socket, in bytes.
 const maxControlBody = 1 << 20
 
+// maxControlAnswer bounds an answer on it, which may be a part of the trail.
+const maxControlAnswer = 256 << 20
+
 // Paths on the operators' socket.
 const (
 	pathMint   = "/token/mint"
@@ -31,6 +35,14 @@ const (
 	pathRevoke = "/token/revoke"
 	pathLimits = "/limits/show"
 	pathReset  = "/limits/reset"
+
+	pathHookCreate = "/hook-token/create"
+	pathHookList   = "/hook-token/list"
+	pathHookRevoke = "/hook-token/revoke"
+
+	pathTrailRead  = "/audit/read"
+	pathTrailHeads = "/audit/heads"
+	pathTrailWait  = "/audit/wait"
 )
 
 // lockName is the file in the data directory whose lock goes with the socket.
@@ -77,11 +89,19 @@ func (s *controlSocket) Close() error {
 }
 
 // controlHandler serves operator commands to the socket.
-func controlHandler(op Operator, limits LimitsOperator, logger *slog.Logger) http.Handler {
+func controlHandler(op Operator, limits LimitsOperator, hooks HookOperator, trail *audit.Trail, blocks audit.Store, logger *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	handle(mux, logger, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) { return op.Mint(ctx, q.Tracker) })
+	handle(mux, logger, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) {
+		if err := recordCommand(ctx, trail, "token mint", "", q.Tracker); err != nil {
+			return Minted{}, err
+		}
+		return op.Mint(ctx, q.Tracker)
+	})
 	handle(mux, logger, pathShow, op.Show)
 	handle(mux, logger, pathRevoke, func(ctx context.Context, ref TokenRef) (TokenInfo, error) {
+		if err := recordCommand(ctx, trail, "token revoke", ref.name(), ""); err != nil {
+			return TokenInfo{}, err
+		}
 		info, err := op.Revoke(ctx, ref)
 		if err == nil {
 			logger.InfoContext(ctx, "operator command", "command", "token revoke", "token", info.Fingerprint, "found", info.Found)
@@ -90,12 +110,17 @@ func controlHandler(op Operator, limits LimitsOperator, logger *slog.Logger) htt
 	})
 	handle(mux, logger, pathLimits, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) { return limits.ShowLimits(ctx, q.Key) })
 	handle(mux, logger, pathReset, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) {
+		if err := recordCommand(ctx, trail, "limits reset", "", q.Key); err != nil {
+			return LimitsInfo{}, err
+		}
 		info, err := limits.ResetLimits(ctx, q.Key)
 		if err == nil {
 			logger.InfoContext(ctx, "operator command", "command", "limits reset", "buckets", len(info.Buckets()))
 		}
 		return info, err
 	})
+	serveHookTokens(mux, hooks, logger)
+	serveTrail(mux, blocks, logger)
 	return mux
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/hook"
 )
 
 // Environment is what a gateway is given beside its configuration.
@@ -41,6 +42,8 @@ type Gateway struct {
 	listeners []listener
 	publicURL string
 	bridge    *bridge.Bridge
+	watcher   *bridge.Watcher    // nil where nothing is watched
+	stop      context.CancelFunc // ends what waits for events
 	stopping  atomic.Bool
 	closers   []func() error // in the order of opening
 }
@@ -62,6 +65,11 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		return nil, err
 	}
 	g.closers = append(g.closers, stores.close)
+	trail, err := openTrail(ctx, cfg, stores, env)
+	if err != nil {
+		return nil, err
+	}
+	g.closers = append(g.closers, func() error { return closeTrail(trail) })
 
 	private, err := g.listen("private.listen", cfg.Private.Listen)
 	if err != nil {
@@ -80,29 +88,45 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		g.publicURL = "http://" + public.Addr().String()
 	}
 
-	throttle, err := newThrottle(cfg, stores, metrics, env.Logger)
+	throttle, err := newThrottle(cfg, stores, metrics, trail, env.Logger)
 	if err != nil {
 		return nil, err
 	}
 	g.closers = append(g.closers, throttle.close)
-	authority, err := newAuthority(cfg, stores.tokens,
+	authority, err := newAuthority(cfg, stores.tokens, handshake.WithTrail(trail),
 		handshake.WithObserver(metrics), handshake.WithObserver(throttle), handshake.WithObserver(handshake.NewLogObserver(env.Logger)))
 	if err != nil {
 		return nil, err
 	}
-	g.bridge, err = newBridge(cfg, env, stores, authority, metrics, throttle)
+	g.bridge, err = newBridge(cfg, env, stores, authority, auditedBridge{metrics, trail}, throttle)
 	if err != nil {
 		return nil, err
 	}
 	g.closers = append(g.closers, func() error { g.bridge.Close(); return nil })
 	warnUnbound(cfg, env.Logger)
+	g.watcher, err = newWatcher(cfg, g.bridge, stores.tokens.Feed(), metrics)
+	if err != nil {
+		return nil, err
+	}
 
-	privateHandler, err := privateRoutes(cfg, env.Logger, metrics, authority, throttle, g.bridge)
+	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g.stop = stop
+	registries, err := services(authority, stores, stopped, g.bridge)
+	if err != nil {
+		return nil, err
+	}
+	privateHandler, err := privateRoutes(cfg, env.Logger, metrics, registries, throttle, g.bridge)
+	if err != nil {
+		return nil, err
+	}
+	hookTokens := hook.NewTokens(stores.tokens.State(), hook.WithTokensTrail(trail))
+	g.closers = append(g.closers, func() error { hookTokens.Close(); return nil })
+	hooks, err := newHooks(cfg, stores, hookTokens, trail, throttle, metrics, env.Logger)
 	if err != nil {
 		return nil, err
 	}
 	g.serve("private", private, privateHandler)
-	g.serve("public", public, publicRoutes(metrics, authority, throttle))
+	g.serve("public", public, publicRoutes(metrics, authority, hooks, throttle))
 	g.serve("admin", admin, adminRoutes(cfg, env.Logger, metrics, g.readiness(stores, throttle)))
 
 	control, err := listenControl(env.DataDir)
@@ -111,7 +135,7 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		return g, nil
 	}
 	g.listeners = append(g.listeners, listener{name: "control", net: control, server: &http.Server{
-		Handler:           recovered(env.Logger, controlHandler(localOperator{authority}, throttle, env.Logger)),
+		Handler:           recovered(env.Logger, controlHandler(localOperator{authority}, throttle, localHooks{hookTokens, trail}, trail, stores.tokens.Trail(), env.Logger)),
 		ReadHeaderTimeout: time.Duration(cfg.Request.HeaderTimeout),
 		ErrorLog:          slog.NewLogLogger(env.Logger.Handler(), slog.LevelDebug),
 	}})
@@ -163,8 +187,12 @@ func (g *Gateway) Serve(ctx context.Context, ready func() error) error {
 	if err := ready(); err != nil {
 		fail(err)
 	}
+	if g.watcher != nil {
+		group.Go(func() error { return g.watcher.Run(failed) })
+	}
 	<-failed.Done()
 	g.stopping.Store(true)
+	g.stop()
 	g.logger.Info("gateway stopping: answering what has begun")
 	drainErr := g.drain()
 	serveErr := group.Wait()

@@ -33,7 +33,8 @@ const (
 // sharedLedger counts in Redis, for all gateways:
 //
 //	trackgate:live:CALLER   a hash: live tokens by the slice in which they were minted
-//	trackgate:owner:TOKEN   whose a live token is: "SLICE CALLER", by its fingerprint
+//	trackgate:o:TOKEN       whose a live token is: "SLICE CALLER", by the 8 bytes of its
+//	                        fingerprint; there is one for every live token, so it is short
 //
 // All commands are about one key. Minting and accepting do not wait for it: events
 // are written by one goroutine, many in a round trip.
@@ -161,7 +162,7 @@ func (l *sharedLedger) ask(ctx context.Context, c ratelimit.Caller) (int, error)
 
 func liveKey(c ratelimit.Caller) string { return "trackgate:live:" + string(c) }
 
-func ownerKey(f handshake.Fingerprint) string { return "trackgate:owner:" + f.String() }
+func ownerKey(f handshake.Fingerprint) string { return "trackgate:o:" + string(f[:]) }
 
 // close writes what waits, and ends.
 func (l *sharedLedger) close() {

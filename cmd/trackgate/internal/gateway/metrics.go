@@ -11,6 +11,7 @@ import (
 
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/hook"
 	"github.com/trackgate/trackgate/ratelimit"
 )
 
@@ -31,12 +32,20 @@ type metrics struct {
 	logins    *prometheus.CounterVec
 	requests  *prometheus.HistogramVec
 	guarded   *prometheus.CounterVec
+	hooks     *prometheus.CounterVec
+	polls     *prometheus.CounterVec
+	changes   *prometheus.CounterVec
+	pollTime  *prometheus.HistogramVec
+	polled    *prometheus.GaugeVec
+	held      *prometheus.GaugeVec
 }
 
 var (
 	_ handshake.Observer = (*metrics)(nil)
 	_ ratelimit.Observer = (*metrics)(nil)
 	_ bridge.Observer    = (*metrics)(nil)
+
+	_ bridge.WatchObserver = (*metrics)(nil)
 )
 
 // callBuckets are for what waits for somebody else's server, in seconds.
@@ -61,6 +70,12 @@ func newMetrics(version string) *metrics {
 		logins:    counters("tracker_logins_total", "Log-ins to trackers.", "tracker", "outcome"),
 		requests:  histograms("request_seconds", "Duration of requests.", requestBuckets, "listener", "route", "status"),
 		guarded:   counters("guard_refusals_total", "Requests refused before they were looked at.", "listener", "reason"),
+		hooks:     counters("hook_calls_total", "Calls of web hooks.", "hook", "outcome", "reason"),
+		polls:     counters("watch_polls_total", "Polls of watched trackers.", "tracker", "watch", "outcome"),
+		changes:   counters("watch_changes_total", "Changes that polls have put into the feed of events.", "tracker", "watch"),
+		pollTime:  histograms("watch_poll_seconds", "Duration of polls.", callBuckets, "tracker", "watch"),
+		polled:    gauges("watch_last_success_timestamp_seconds", "When a poll last succeeded, in Unix seconds; 0 where none has yet.", "tracker", "watch"),
+		held:      gauges("watch_held", "1 while this gateway is the one that polls.", "tracker", "watch"),
 	}
 	info := gauge("build_info", "Always 1; the label says which version runs.", "version", version)
 	info.Set(1)
@@ -69,7 +84,7 @@ func newMetrics(version string) *metrics {
 		m.refused[reason] = refused.WithLabelValues(string(reason))
 	}
 	m.registry.MustRegister(m.minted, m.consumed, m.revoked, m.probes, refused, m.throttle, m.shared, m.clockSkew, m.calls, m.callTime,
-		m.logins, m.requests, m.guarded, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		m.logins, m.requests, m.guarded, m.hooks, m.polls, m.changes, m.pollTime, m.polled, m.held, info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -89,6 +104,10 @@ func gauge(name, help string, label ...string) prometheus.Gauge {
 		opts.ConstLabels = prometheus.Labels{label[0]: label[1]}
 	}
 	return prometheus.NewGauge(opts)
+}
+
+func gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
 }
 
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
@@ -122,6 +141,29 @@ func (m *metrics) TrackerCall(tracker string, outcome bridge.Outcome, took time.
 // TrackerLogin counts one log-in to a tracker.
 func (m *metrics) TrackerLogin(tracker string, outcome bridge.Outcome, _ time.Duration) {
 	m.logins.WithLabelValues(tracker, string(outcome)).Inc()
+}
+
+// hookCalled counts a call of a web hook. One that does not exist has no name.
+func (m *metrics) hookCalled(e hook.Event) {
+	m.hooks.WithLabelValues(e.Hook, string(e.Outcome), string(e.Reason)).Inc()
+}
+
+// WatchPolled counts one poll.
+func (m *metrics) WatchPolled(watch, tracker string, outcome bridge.Outcome, changes int, took time.Duration) {
+	m.polls.WithLabelValues(tracker, watch, string(outcome)).Inc()
+	m.changes.WithLabelValues(tracker, watch).Add(float64(changes))
+	m.pollTime.WithLabelValues(tracker, watch).Observe(took.Seconds())
+	if outcome == bridge.OutcomeOK {
+		m.polled.WithLabelValues(tracker, watch).SetToCurrentTime()
+	}
+}
+
+// WatchHeld notes which gateway polls.
+func (m *metrics) WatchHeld(watch, tracker string, held bool) {
+	m.held.WithLabelValues(tracker, watch).Set(0)
+	if held {
+		m.held.WithLabelValues(tracker, watch).Set(1)
+	}
 }
 
 // timed measures the requests of one route.

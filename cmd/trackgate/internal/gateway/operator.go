@@ -39,6 +39,14 @@ type TokenRef struct {
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
+// name is the fingerprint, which may be written down.
+func (r TokenRef) name() string {
+	if id, ok := handshake.ParseToken(r.Token); ok {
+		return id.Fingerprint().String()
+	}
+	return r.Fingerprint
+}
+
 // TokenInfo is what the store knows of a token. Times are zero where they do
 // not apply.
 type TokenInfo struct {
@@ -191,7 +199,7 @@ func ask[A any](ctx context.Context, o *remoteOperator, path string, question an
 		return answer, fmt.Errorf("the running gateway does not answer: %w", err)
 	}
 	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, maxControlBody))
+	text, err := io.ReadAll(io.LimitReader(res.Body, maxControlAnswer))
 	if err != nil {
 		return answer, fmt.Errorf("the running gateway does not answer: %w", err)
 	}

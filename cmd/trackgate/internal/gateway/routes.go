@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -14,28 +15,86 @@ import (
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
+	"github.com/trackgate/trackgate/handshake/feed"
+	"github.com/trackgate/trackgate/handshake/hook"
 	"github.com/trackgate/trackgate/ratelimit"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
 
-// privateRoutes is the XML-RPC interface: /bugs and /trackers with bare names,
-// /RPC2 with prefixed ones, which is also found under the other paths that old
-// clients have built in.
-func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, authority *handshake.Authority, throttle *throttle, b *bridge.Bridge) (http.Handler, error) {
-	bugs, trackers, all := xmlrpc.NewRegistry(), xmlrpc.NewRegistry(), xmlrpc.NewRegistry()
-	if err := handshake.RegisterService(bugs, authority); err != nil {
-		return nil, err
+// The routes as metrics and the trail name them.
+const (
+	routeBugs      = "/bugs"
+	routeTrackers  = "/trackers"
+	routeEvents    = "/hooks"
+	routeAudit     = "/audit"
+	routeAll       = "/RPC2"
+	routeProxy     = bridge.ProxyPath + "{name}"
+	routeHandshake = "handshake"
+	routeHooks     = hook.Route
+	routeOther     = "other"
+)
+
+// routeOf names the route of a path on the private side.
+func routeOf(path string) string {
+	switch short := strings.TrimSuffix(path, "/"); short {
+	case routeBugs, routeTrackers, routeEvents, routeAudit:
+		return short
+	case "", "/RPC2", "/rpc2", "/RPC", "/rpc", "/xmlrpc":
+		return routeAll
 	}
-	if err := b.Register(trackers); err != nil {
-		return nil, err
+	if strings.HasPrefix(path, bridge.ProxyPath) {
+		return routeProxy
 	}
-	if err := all.Mount("bugs.", bugs); err != nil {
-		return nil, err
+	return routeOther
+}
+
+// untilStopped is a feed for which nobody waits longer than the gateway runs.
+type untilStopped struct {
+	feed.Store
+	stopped context.Context
+}
+
+// Wait waits for events.
+func (u untilStopped) Wait(ctx context.Context, after string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(u.stopped, cancel)()
+	return u.Store.Wait(ctx, after)
+}
+
+// services are what the private side offers, by their routes.
+func services(authority *handshake.Authority, stores *stores, stopped context.Context, b *bridge.Bridge) (map[string]*xmlrpc.Registry, error) {
+	all := map[string]*xmlrpc.Registry{routeAll: xmlrpc.NewRegistry()}
+	for _, service := range []struct {
+		route, prefix string
+		register      func(*xmlrpc.Registry) error
+	}{
+		{routeBugs, "bugs.", func(r *xmlrpc.Registry) error { return handshake.RegisterService(r, authority) }},
+		{routeTrackers, "trackers.", b.Register},
+		{routeEvents, "hooks.", func(r *xmlrpc.Registry) error {
+			return feed.RegisterService(r, untilStopped{stores.tokens.Feed(), stopped})
+		}},
+		{routeAudit, "audit.", func(r *xmlrpc.Registry) error { return audit.RegisterService(r, stores.tokens.Trail()) }},
+	} {
+		own := xmlrpc.NewRegistry()
+		if err := service.register(own); err != nil {
+			return nil, err
+		}
+		if err := all[routeAll].Mount(service.prefix, own); err != nil {
+			return nil, err
+		}
+		all[service.route] = own
 	}
-	if err := all.Mount("trackers.", trackers); err != nil {
-		return nil, err
-	}
+	return all, nil
+}
+
+// privateRoutes is the XML-RPC interface: a route with bare names for each
+// service, and /RPC2 with prefixed ones, which is also found under the other paths
+// that old clients have built in.
+func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, registries map[string]*xmlrpc.Registry, throttle *throttle, b *bridge.Bridge) (http.Handler, error) {
 	if cfg.Private.Echo {
+		all := registries[routeAll]
 		if err := all.Register("bridge.echo", echo, "Returns its parameters as an array, for testing clients.", "value"); err != nil {
 			return nil, err
 		}
@@ -47,24 +106,14 @@ func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, authorit
 			xmlrpc.WithLogger(logger),
 			xmlrpc.WithBefore(throttle.beforeCall)))
 	}
-	bugsHandler, trackersHandler, allHandler := serve("/bugs", bugs), serve("/trackers", trackers), serve("/RPC2", all)
-	proxy := m.timed("private", bridge.ProxyPath+"{name}", b.Proxy(xmlrpc.Limits{Bytes: cfg.Request.MaxBody, Depth: cfg.Request.MaxDepth, Values: cfg.Request.MaxValues}))
-	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch strings.TrimSuffix(r.URL.Path, "/") {
-		case "/bugs":
-			bugsHandler.ServeHTTP(w, r)
-		case "/trackers":
-			trackersHandler.ServeHTTP(w, r)
-		case "", "/RPC2", "/rpc2", "/RPC", "/rpc", "/xmlrpc":
-			allHandler.ServeHTTP(w, r)
-		default:
-			if strings.HasPrefix(r.URL.Path, bridge.ProxyPath) {
-				proxy.ServeHTTP(w, r)
-				return
-			}
-			notFound(w, r)
-		}
-	})
+	handlers := map[string]http.Handler{
+		routeProxy: m.timed("private", routeProxy, b.Proxy(xmlrpc.Limits{Bytes: cfg.Request.MaxBody, Depth: cfg.Request.MaxDepth, Values: cfg.Request.MaxValues})),
+		routeOther: http.HandlerFunc(notFound),
+	}
+	for route, registry := range registries {
+		handlers[route] = serve(route, registry)
+	}
+	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handlers[routeOf(r.URL.Path)].ServeHTTP(w, r) })
 	limited := withDeadline(time.Duration(cfg.Request.HandlerTimeout), visited(routes))
 	return &guard{next: limited, hosts: cfg.Private.Hosts, allow: config.Prefixes(cfg.Private.Allow), refused: refusals("private", m, logger)}, nil
 }
@@ -77,19 +126,24 @@ func echo(values ...any) ([]any, error) {
 	return values, nil
 }
 
-// publicRoutes is all that strangers reach: the handshake's callback. No mux
-// stands before it, since one would clean and redirect paths that hold tokens.
-func publicRoutes(m *metrics, authority *handshake.Authority, throttle *throttle) http.Handler {
-	callback := m.timed("public", "handshake", handshake.NewHandler(authority,
+// publicRoutes is all that strangers reach: the handshake's callback and web hooks.
+// No mux stands before them, since one would clean and redirect paths that hold
+// tokens.
+func publicRoutes(m *metrics, authority *handshake.Authority, hooks http.Handler, throttle *throttle) http.Handler {
+	callback := m.timed("public", routeHandshake, handshake.NewHandler(authority,
 		handshake.WithCaller(throttle.callerAddr), handshake.WithAdmission(throttle.gate)))
-	other := m.timed("public", "other", http.HandlerFunc(notFound))
+	called := m.timed("public", routeHooks, originated(listenerPublic, routeHooks, throttle.callers, hooks))
+	other := m.timed("public", routeOther, http.HandlerFunc(notFound))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		throttle.adviseProxy(r)
-		if handshake.Match(r) {
+		switch {
+		case handshake.Match(r):
 			callback.ServeHTTP(w, r)
-			return
+		case hook.Match(r):
+			called.ServeHTTP(w, r)
+		default:
+			other.ServeHTTP(w, r)
 		}
-		other.ServeHTTP(w, r)
 	})
 }
 

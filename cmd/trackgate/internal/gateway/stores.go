@@ -14,6 +14,7 @@ import (
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/handshake/boltstore"
+	"github.com/trackgate/trackgate/handshake/feed"
 	"github.com/trackgate/trackgate/handshake/redisstore"
 )
 
@@ -23,6 +24,9 @@ const boltFile = "trackgate.db"
 // warningsEvery is how often a Redis that is late at start is asked again
 // whether it is set up to keep what it is told.
 const warningsEvery = 5 * time.Second
+
+// ErrStoreAddress says that what store.url names cannot be used at all.
+var ErrStoreAddress = errors.New("store.url cannot be used")
 
 // stores are what is kept outside the process.
 type stores struct {
@@ -42,19 +46,25 @@ func openStores(ctx context.Context, cfg *config.Config, dir string, logger *slo
 		path, bolt = filepath.Join(dir, boltFile), true
 	}
 	if bolt {
-		return openBolt(path, time.Duration(cfg.Token.Retention), logger)
+		return openBolt(path, cfg, logger)
 	}
 	return openRedis(ctx, url, cfg, logger)
 }
 
-func openBolt(path string, retention time.Duration, logger *slog.Logger) (*stores, error) {
+// feedBounds is what the feed of events keeps.
+func feedBounds(cfg *config.Config) feed.Bounds {
+	return feed.Bounds{MaxEvents: cfg.Events.MaxEvents, MaxAge: time.Duration(cfg.Events.MaxAge), KeyAge: time.Duration(cfg.Events.KeyAge)}
+}
+
+func openBolt(path string, cfg *config.Config, logger *slog.Logger) (*stores, error) {
 	path = strings.TrimPrefix(path, "//")
-	store, err := boltstore.Open(path, boltstore.WithRetention(retention), boltstore.WithLogger(logger))
+	store, err := boltstore.Open(path,
+		boltstore.WithRetention(time.Duration(cfg.Token.Retention)), boltstore.WithLogger(logger), boltstore.WithFeedBounds(feedBounds(cfg)))
 	if errors.Is(err, boltstore.ErrLocked) {
 		return nil, fmt.Errorf("the store %s is in use by another gateway; stop it, or give this one another directory with --data DIR", path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the store %s cannot be opened: %w", path, err)
+		return nil, &addressError{fmt.Errorf("the store %s cannot be opened: %w", path, err)}
 	}
 	return &stores{tokens: store, close: store.Close}, nil
 }
@@ -62,13 +72,13 @@ func openBolt(path string, retention time.Duration, logger *slog.Logger) (*store
 func openRedis(ctx context.Context, url string, cfg *config.Config, logger *slog.Logger) (*stores, error) {
 	client, err := redisstore.NewClient(url)
 	if err != nil {
-		return nil, fmt.Errorf("store.url: %w", err)
+		return nil, &addressError{fmt.Errorf("store.url: %w", err)}
 	}
 	fence, err := redisstore.ParseFence(cfg.Store.Fence)
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
-	store, err := redisstore.New(client, redisstore.WithRetention(time.Duration(cfg.Token.Retention)), redisstore.WithFence(fence),
+	store, err := redisstore.New(client, redisstore.WithRetention(time.Duration(cfg.Token.Retention)), redisstore.WithFence(fence), redisstore.WithFeedBounds(feedBounds(cfg)),
 		redisstore.WithReplicas(cfg.Store.WaitReplicas, time.Duration(cfg.Store.WaitLimit)))
 	if err != nil {
 		return nil, errors.Join(err, client.Close())
@@ -90,6 +100,12 @@ func openRedis(ctx context.Context, url string, cfg *config.Config, logger *slog
 		return errors.Join(store.Close(), client.Close())
 	}}, nil
 }
+
+// addressError is one of [ErrStoreAddress], which its text does not repeat.
+type addressError struct{ error }
+
+func (e *addressError) Unwrap() error      { return e.error }
+func (*addressError) Is(target error) bool { return target == ErrStoreAddress }
 
 // warnWhenReachable logs, once Redis answers, what of its set-up puts tokens at
 // risk.

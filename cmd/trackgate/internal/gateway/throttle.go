@@ -10,9 +10,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/bridge"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/handshake"
+	"github.com/trackgate/trackgate/handshake/audit"
 	"github.com/trackgate/trackgate/ratelimit"
 	"github.com/trackgate/trackgate/xmlrpc"
 )
@@ -26,7 +28,9 @@ type throttle struct {
 	rules    map[string][]ratelimit.Rule // by what they are asked on
 	private  *ratelimit.Throttle
 	public   *ratelimit.Throttle
-	gate     *ratelimit.Gate
+	gate     *auditedGate // of the handshake
+	hooks    *auditedGate
+	trail    *audit.Trail
 	callers  ratelimit.Callers
 	failover *ratelimit.Failover // nil where limits are always counted in the process
 	live     *liveTokens
@@ -45,10 +49,10 @@ var (
 
 // newThrottle counts in Redis where the store is there, with the in-process
 // limit for when it is away, and in the process otherwise.
-func newThrottle(cfg *config.Config, stores *stores, m *metrics, logger *slog.Logger) (*throttle, error) {
+func newThrottle(cfg *config.Config, stores *stores, m *metrics, trail *audit.Trail, logger *slog.Logger) (*throttle, error) {
 	t := &throttle{
 		policies: cfg.Limits.Policies(), rules: map[string][]ratelimit.Rule{}, limits: &cfg.Limits,
-		trackers: make(map[string]bool, len(cfg.Trackers)), logger: logger,
+		trackers: make(map[string]bool, len(cfg.Trackers)), trail: trail, logger: logger,
 		live: newLiveTokens(cfg.Token.MaxLive, time.Duration(cfg.Token.Lifetime), stores.client, time.Now, logger),
 	}
 	for _, tracker := range cfg.Trackers {
@@ -95,7 +99,35 @@ func (t *throttle) throttles(cfg *config.Config, limiter ratelimit.Limiter, m *m
 	if t.public, err = ratelimit.NewThrottle(limiter, t.callers, m, opts...); err != nil {
 		return err
 	}
-	t.gate, err = t.public.Gate(t.rules[config.OnHandshake], t.rules[config.OnHandshakeFailures])
+	if t.gate, err = t.newGate(config.OnHandshake, config.OnHandshakeFailures, routeHandshake); err != nil {
+		return err
+	}
+	t.hooks, err = t.newGate(config.OnHooks, config.OnHookFailures, routeHooks)
+	return err
+}
+
+// newGate makes the gate before a public route.
+func (t *throttle) newGate(on, failures, route string) (*auditedGate, error) {
+	gate, err := t.public.Gate(t.rules[on], t.rules[failures])
+	return &auditedGate{Gate: gate, trail: t.trail, callers: t.callers, name: on, route: route}, err
+}
+
+// refused notes what the private side refuses.
+func (t *throttle) refused(ctx context.Context, on, tracker string, err error) error {
+	reason := ""
+	switch {
+	case err == nil:
+		return nil
+	case apierror.Is(err, apierror.TooManyRequests):
+		reason = "too_many_requests"
+	case apierror.Is(err, apierror.TooManyTokens):
+		reason = "too_many_tokens"
+	default:
+		return err
+	}
+	t.trail.Note(ctx, audit.Entry{
+		Subsystem: audit.SubsystemThrottle, Code: audit.ThrottleRefused, Outcome: audit.Refused, Reason: reason, Name: on, Detail: tracker,
+	})
 	return err
 }
 
@@ -113,7 +145,8 @@ type visitKey struct{}
 func visited(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{subject: ratelimit.Callers{}.SubjectOf(r), header: w.Header()}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitKey{}, v)))
+		ctx := audit.WithOrigin(r.Context(), audit.Origin{Caller: v.subject.Addr, Listener: listenerPrivate, Route: routeOf(r.URL.Path)})
+		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, visitKey{}, v)))
 	})
 }
 
@@ -124,17 +157,25 @@ func (t *throttle) beforeCall(ctx context.Context, call *xmlrpc.CallInfo) error 
 		return nil
 	}
 	s := ratelimit.Callers{}.SubjectOf(call.Request)
-	if err := t.private.Charge(ctx, call.Header, s, t.rules[config.OnMint]...); err != nil {
-		return err
+	err := t.private.Charge(ctx, call.Header, s, t.rules[config.OnMint]...)
+	if err == nil {
+		err = t.live.admit(ctx, ratelimit.CallerOf(s.Addr))
 	}
-	return t.live.admit(ctx, ratelimit.CallerOf(s.Addr))
+	return t.refused(ctx, config.OnMint, "", err)
 }
 
 // Call implements [bridge.Admission].
 func (t *throttle) Call(ctx context.Context, tracker string) error {
 	v, ok := ctx.Value(visitKey{}).(*visit)
-	if !ok {
-		return nil // not for a caller
+	if !ok { // for no caller, as watching is: what is counted by tracker holds
+		s := ratelimit.Subject{Tracker: tracker}
+		var rules []ratelimit.Rule
+		for _, r := range t.rules[config.OnTrackerCalls] {
+			if r.By == ratelimit.ByTracker {
+				rules = append(rules, r)
+			}
+		}
+		return t.refused(ctx, config.OnTrackerCalls, tracker, t.private.Charge(ctx, nil, s, rules...))
 	}
 	s := v.subject
 	s.Tracker = tracker
@@ -143,12 +184,12 @@ func (t *throttle) Call(ctx context.Context, tracker string) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	maps.Copy(v.header, header)
-	return err
+	return t.refused(ctx, config.OnTrackerCalls, tracker, err)
 }
 
 // Login implements [bridge.Admission].
 func (t *throttle) Login(ctx context.Context, tracker string) error {
-	return t.private.Charge(ctx, nil, ratelimit.Subject{Tracker: tracker}, t.rules[config.OnLogin]...)
+	return t.refused(ctx, config.OnLogin, tracker, t.private.Charge(ctx, nil, ratelimit.Subject{Tracker: tracker}, t.rules[config.OnLogin]...))
 }
 
 // Observe counts the tokens of each caller.

@@ -3,7 +3,6 @@ package gateway
 import (
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -30,7 +29,7 @@ var dialects = []bridge.Named{
 }
 
 // newBridge makes the bridge to the configured trackers.
-func newBridge(cfg *config.Config, env Environment, stores *stores, authority *handshake.Authority, m *metrics, admission bridge.Admission) (*bridge.Bridge, error) {
+func newBridge(cfg *config.Config, env Environment, stores *stores, authority *handshake.Authority, observer bridge.Observer, admission bridge.Admission) (*bridge.Bridge, error) {
 	trackers := make([]bridge.Config, len(cfg.Trackers))
 	for i := range cfg.Trackers {
 		c, err := trackerConfig(&cfg.Trackers[i])
@@ -41,7 +40,7 @@ func newBridge(cfg *config.Config, env Environment, stores *stores, authority *h
 	}
 	opts := []bridge.Option{
 		bridge.WithLogger(env.Logger),
-		bridge.WithObserver(m),
+		bridge.WithObserver(observer),
 		bridge.WithAdmission(admission),
 		bridge.WithTimeLimit(time.Duration(cfg.Bridge.CallTimeout)),
 		bridge.WithMaxAnswer(int64(cfg.Bridge.MaxAnswer)),
@@ -124,22 +123,15 @@ func certificates(path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// maxKeyFile bounds the file of session keys, in bytes.
+// maxKeyFile bounds a file of keys, in bytes.
 const maxKeyFile = 64 << 10
 
 func sessionKeys(path string) (bridge.SessionKeys, error) {
-	info, err := os.Stat(path)
+	text, err := readKeyFile(path)
 	if err != nil {
 		return bridge.SessionKeys{}, err
 	}
-	if info.Size() > maxKeyFile {
-		return bridge.SessionKeys{}, errors.New("it is larger than a file of keys can be")
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return bridge.SessionKeys{}, err
-	}
-	keys, err := bridge.ParseSessionKeys(string(text))
+	keys, err := bridge.ParseSessionKeys(text)
 	if err != nil {
 		return bridge.SessionKeys{}, fmt.Errorf("%s: %w", path, err)
 	}
