@@ -2,7 +2,10 @@ package handshake
 
 import (
 	"context"
+	"errors"
+	"strings"
 
+	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/handshake/audit"
 )
 
@@ -44,6 +47,17 @@ func (a *Authority) callbackEntry(ctx context.Context, code audit.Code, outcome 
 	}
 	if e.Route == "" {
 		e.Route = callbackRoute
+	}
+	return e
+}
+
+// throttledEntry is callbackEntry for a callback that was not admitted: a refusal of
+// the throttle, with the token for which it was meant.
+func (a *Authority) throttledEntry(ctx context.Context, event Event) audit.Entry {
+	e := a.callbackEntry(ctx, audit.ThrottleRefused, audit.Refused, event)
+	e.Subsystem, e.Name, e.Detail = audit.SubsystemThrottle, callbackRoute, event.Root
+	if known := new(apierror.Error); errors.As(event.Err, &known) {
+		e.Reason = strings.ToLower(string(known.Name()))
 	}
 	return e
 }
@@ -96,6 +110,8 @@ func (a *Authority) looksFirst(c Callback) bool {
 func (a *Authority) noteCallback(ctx context.Context, event Event) {
 	switch {
 	case a.trail == nil:
+	case event.Type == EventRefused && event.Reason == ReasonNotAdmitted:
+		a.trail.Note(ctx, a.throttledEntry(ctx, event))
 	case event.Type == EventRefused:
 		a.trail.Note(ctx, a.callbackEntry(ctx, audit.TokenRefused, audit.Refused, event))
 	case event.Type == EventConsumed && !a.trail.Required():

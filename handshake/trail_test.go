@@ -267,3 +267,26 @@ func TestATokenThatExpiresUnusedIsToldOnce(t *testing.T) {
 	}
 	wantLines(t, expired, "expired done kde")
 }
+
+func TestARefusalOfTheThrottleStandsThereOnceWithItsToken(t *testing.T) {
+	g, trail := newAudited(t)
+	gate := &gate{refuse: apierror.New(apierror.TooManyRequests)}
+	server := serve(t, g, handshake.WithAdmission(gate), handshake.WithCaller(func(*http.Request) netip.Addr { return anyone }))
+	token, fingerprint, err := g.Mint(context.Background(), handshake.BugTracker, "trac")
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(t, server, http.MethodPost, handshake.CallbackPath("trac", token), "", nil)
+	if entries := recorded(t, g.store, trail); len(entries) != 1 {
+		t.Errorf("about tokens the trail has %+v, want the minting alone", entries)
+	}
+	page, err := audit.List(context.Background(), g.store.Trail(), audit.Filter{Subsystem: audit.SubsystemThrottle}, "", audit.MaxPage)
+	if err != nil || len(page.Entries) != 1 {
+		t.Fatalf("about the throttle it has %+v, error %v", page.Entries, err)
+	}
+	e := page.Entries[0].Entry
+	wantLines(t, []audit.Entry{e}, "refused refused too_many_requests 203.0.113.9 public handshake handshake")
+	if e.Subject != fingerprint.String() || e.Detail != "trac" {
+		t.Errorf("the entry is %+v", e)
+	}
+}

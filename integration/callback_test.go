@@ -201,7 +201,7 @@ func TestEveryErrorOfThePublicSideIsOfTheCatalogue(t *testing.T) {
 	for _, path := range []string{
 		"/", "/favicon.ico", "/token", "/token/", "/token/x", "/token/x/", "/token/x/+index", "/tokens/x/+bugtracker-handshake/more", "/for/",
 		"/for/gnome", "/for/gnome/", "/for/gnome/token/x", "/Token/x/+bugtracker-handshake", "/token/x/+Bugtracker-handshake", "//token/x/+bugtracker-handshake",
-		"/RPC2", "/bugs", "/metrics", "/hooks/x", "/api/v2/x", "/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/a%00b",
+		"/RPC2", "/bugs", "/metrics", "/hooks", "/api/v2/x", "/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/a%00b",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE"} {
 			url := "http://" + g.Public + path

@@ -48,6 +48,9 @@ func TestAnUnknownKeyNamesTheNearestOne(t *testing.T) {
 		{"in a section of limits", "[limits.mint]\nbrust = 3\n", nil, "", []string{"limits.mint.burst"}},
 		{"in a section that does not exist", "[pubic]\nlisten = \"127.0.0.1:0\"\n", nil, "", []string{"pubic", "public"}},
 		{"in a tracker", "[[tracker]]\nname = \"a\"\nurl = \"http://a.example\"\ndialekt = \"trac\"\n", nil, "", []string{"dialekt", "tracker.dialect"}},
+		{"in a watch", "[[tracker]]\nname = \"a\"\n[[tracker.watch]]\nintervall = \"5m\"\n", nil, "", []string{"tracker.watch.interval"}},
+		{"in a hook", "[[hook]]\nname = \"a\"\nacept = [\"bearer\"]\n", nil, "", []string{"hook.acept", "hook.accept"}},
+		{"in a field of a hook", "[[hook]]\nname = \"a\"\n[[hook.field]]\nnmae = \"a\"\n", nil, "", []string{"hook.field.name", "trackgate.toml:4"}},
 		{"in the environment", "", []string{"TRACKGATE_TOKEN_LIFETIMES=5m"}, "", []string{"TRACKGATE_TOKEN_LIFETIMES", "TRACKGATE_TOKEN_LIFETIME"}},
 		{"on the command line", "", nil, "public.trusted_proxy=127.0.0.1", []string{"public.trusted_proxy", "public.trusted_proxies"}},
 	} {
@@ -141,6 +144,58 @@ dialect = "trac-launchpad"
 allow_private = false
 callback = "own"
 callback_from = ["192.0.2.0/24", "2001:db8::/32"]
+
+[gateway]
+id = "gate-1"
+
+[events]
+max_events = 1000
+max_age = "24h"
+key_age = "12h"
+
+[audit]
+key_file = "`+writeFile(t, "audit.keys", newSessionKey())+`"
+required = false
+max_age = "720h"
+max_size = 10485760
+
+[limits.hooks]
+rate = "10/s"
+burst = 50
+
+[limits.hook_failures]
+rate = "5/m"
+burst = 5
+
+[[hook]]
+name = "push"
+title = "Pushes"
+accept = ["x-hub-signature-256", "bearer"]
+secret_file = "`+writeFile(t, "push", "a secret of some length\n")+`"
+replay_window = "12h"
+key_field = "id"
+kind = "push"
+kind_field = "kind"
+tracker = "gnome"
+tracker_field = "tracker"
+bug_field = "bug"
+
+[[hook.field]]
+name = "id"
+from = "delivery.id"
+title = "Id"
+description = "What tells deliveries apart."
+required = true
+type = "text"
+max_length = 100
+
+[[hook.field]]
+name = "kind"
+[[hook.field]]
+name = "tracker"
+[[hook.field]]
+name = "bug"
+type = "integer"
 `)
 	g := startGateway(t, "--config", file)
 	if _, err := os.Stat(store); err != nil {

@@ -194,7 +194,7 @@ func TestLimitsAreShownAndReset(t *testing.T) {
 		if err := json.Unmarshal([]byte(shown.stdout), &info); err != nil || shown.status != 0 {
 			t.Fatalf("%+v, %v", shown, err)
 		}
-		if len(info.Policies) != 5 || info.Counted != counted || info.LiveTokens != 3 {
+		if len(info.Policies) != 7 || info.Counted != counted || info.LiveTokens != 3 {
 			t.Fatalf("%+v", info)
 		}
 		if b := info.Policies[0].Bucket; info.Policies[0].Name != "mint" || b == nil || b.Key != "127.0.0.1" || b.Limit != 3 || b.Remaining != 0 || b.ResetSeconds < 10700 || b.ResetSeconds > 10800 {

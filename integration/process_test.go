@@ -117,6 +117,12 @@ func startGateway(tb testing.TB, args ...string) *gatewayProcess {
 
 func startGatewayIn(tb testing.TB, data string, args ...string) *gatewayProcess {
 	tb.Helper()
+	return startGatewayWith(tb, data, nil, args...)
+}
+
+// startGatewayWith is startGatewayIn with variables of its environment.
+func startGatewayWith(tb testing.TB, data string, env []string, args ...string) *gatewayProcess {
+	tb.Helper()
 	ready := filepath.Join(tb.TempDir(), "ready.json")
 	all := []string{
 		"serve", "--data", data, "--ready-file", ready,
@@ -129,7 +135,7 @@ func startGatewayIn(tb testing.TB, data string, args ...string) *gatewayProcess 
 	}
 	defer log.Close()
 	g.cmd = exec.Command(buildGateway(tb), append(all, args...)...)
-	g.cmd.Env = cleanEnviron()
+	g.cmd.Env = append(cleanEnviron(), env...)
 	g.cmd.Stdout, g.cmd.Stderr = log, log
 	if err := g.cmd.Start(); err != nil {
 		tb.Fatal(err)

@@ -18,7 +18,7 @@ import (
 // unlimited turns the throttle off.
 var unlimited = []string{
 	"--set", "limits.mint.rate=off", "--set", "limits.handshake.rate=off", "--set", "limits.handshake_failures.rate=off",
-	"--set", "limits.login.rate=off", "--set", "token.max_live=0",
+	"--set", "limits.login.rate=off", "--set", "limits.hooks.rate=off", "--set", "limits.hook_failures.rate=off", "--set", "token.max_live=0",
 }
 
 // with joins arguments, without writing into the array of the first.

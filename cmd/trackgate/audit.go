@@ -16,8 +16,12 @@ import (
 	"github.com/trackgate/trackgate/handshake/audit"
 )
 
-// maxCheckpoints bounds a file of checkpoints, in bytes.
-const maxCheckpoints = 4 << 20
+// maxCheckpoints bounds a file of checkpoints, in bytes: more than
+// [audit.MaxCheckpoints] lines take.
+const maxCheckpoints = 16 << 20
+
+// followedBefore is how many entries audit follow shows of those before it began.
+const followedBefore = 10
 
 // defaultListed is how many entries audit list shows without --limit.
 const defaultListed = 50
@@ -75,6 +79,9 @@ func (p *program) audit(ctx context.Context, args []string) int {
 	if _, err := audit.ParseFilter(f.filter); err != nil {
 		return p.wrongUsage("audit %s: %v", name, err)
 	}
+	if name == "list" && (f.limit < 1 || f.limit > audit.MaxPage) {
+		return p.wrongUsage("audit list: --limit must be from 1 to %d; for more there is audit export", audit.MaxPage)
+	}
 	cfg, dir, err := p.load(&f.settings)
 	if err != nil {
 		return p.fail(err)
@@ -92,9 +99,6 @@ func (p *program) audit(ctx context.Context, args []string) int {
 // auditList shows the last entries.
 func (p *program) auditList(ctx context.Context, _ *config.Config, trail audit.Store, f *auditFlags) error {
 	filter, _ := audit.ParseFilter(f.filter) // was read before
-	if f.limit < 1 || f.limit > audit.MaxPage {
-		return fmt.Errorf("--limit must be from 1 to %d; for more there is audit export", audit.MaxPage)
-	}
 	page, err := audit.Last(ctx, trail, filter, f.limit)
 	if err != nil {
 		return err
@@ -114,20 +118,18 @@ func (p *program) auditList(ctx context.Context, _ *config.Config, trail audit.S
 // auditFollow shows entries as they come, after the last few.
 func (p *program) auditFollow(ctx context.Context, _ *config.Config, trail audit.Store, f *auditFlags) error {
 	filter, _ := audit.ParseFilter(f.filter) // was read before
-	page, err := audit.Last(ctx, trail, filter, 10)
-	if err != nil {
-		return err
-	}
 	tell := p.tellEntries(f.json)
+	page, err := audit.Last(ctx, trail, filter, followedBefore)
 	for _, e := range page.Entries {
-		if err := tell(e); err != nil {
-			return err
-		}
+		err = errors.Join(err, tell(e))
 	}
-	if err := audit.Follow(ctx, trail, filter, page.After, tell); ctx.Err() == nil {
-		return err
+	if err == nil {
+		err = audit.Follow(ctx, trail, filter, page.After, tell)
 	}
-	return nil
+	if ctx.Err() != nil {
+		return nil // whoever follows ends it so
+	}
+	return err
 }
 
 // auditExport writes all entries as lines of JSON.
@@ -265,6 +267,9 @@ func (p *program) readFrom(path string) (string, error) {
 		defer file.Close()
 		in = file
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxCheckpoints))
+	text, err := io.ReadAll(io.LimitReader(in, maxCheckpoints+1))
+	if err == nil && len(text) > maxCheckpoints {
+		err = fmt.Errorf("%s is larger than %d bytes: remove the checkpoints of chains that the trail keeps no more", path, maxCheckpoints)
+	}
 	return string(text), err
 }

@@ -64,7 +64,9 @@ func (p *program) hookToken(ctx context.Context, args []string) int {
 	case grace < 0 || grace > hook.MaxGrace:
 		return wrong("%s: --grace must be from 0 to %v", args[0], hook.MaxGrace)
 	}
-	if name != "" {
+	named := false // an empty name is a variable that was not set, and must not mean all hooks
+	fs.Visit(func(f *flag.Flag) { named = named || f.Name == "hook" })
+	if named {
 		if err := hook.CheckName(name); err != nil {
 			return wrong("%s: --hook: %v", args[0], err)
 		}
@@ -74,7 +76,7 @@ func (p *program) hookToken(ctx context.Context, args []string) int {
 		p.fail(err)
 		return exitAddress
 	}
-	if name != "" && !hasHook(cfg, name) {
+	if named && !hasHook(cfg, name) {
 		fmt.Fprintf(p.stderr, "trackgate: note: no hook %s is configured here\n", name)
 	}
 	return p.withHooks(ctx, cfg, dir, command)
@@ -123,7 +125,9 @@ func (p *program) createHookToken(ctx context.Context, op gateway.HookOperator, 
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(p.stdout, made.Token)
+	if _, err := fmt.Fprintln(p.stdout, made.Token); err != nil {
+		return fmt.Errorf("the new token holds and could not be shown; create another: %w", err)
+	}
 	which := "all hooks that have no token of their own"
 	if name != "" {
 		which = "the hook " + name

@@ -86,7 +86,7 @@ func (p *program) withOperator(ctx context.Context, s *settings, command func(ga
 
 // withStore runs a command on the store of a data directory.
 func (p *program) withStore(ctx context.Context, cfg *config.Config, dir string, logger *slog.Logger, command func(gateway.Operator) error) int {
-	op, closeStore, err := gateway.OpenOperator(ctx, cfg, dir, logger)
+	op, closeStore, err := gateway.OpenOperator(ctx, cfg, gateway.Environment{DataDir: dir, Logger: logger, Version: versionText()})
 	if err != nil {
 		return p.fail(err)
 	}

@@ -152,5 +152,6 @@ type ChainID [chainIDSize]byte
 // The errors of a [Store], to be tested with errors.Is.
 var (
 	ErrNoChain  = errors.New("no chain has been begun")
+	ErrBegun    = errors.New("a chain has been begun already")
 	ErrPosition = errors.New("not a position of the trail")
 )

@@ -37,7 +37,7 @@ type Block struct {
 // holds of them.
 type Store interface {
 	// Begin sets the sealer with which this store's gateway seals from now on. It is
-	// called once, before the first Append.
+	// called once, before the first Append; a second call is [ErrBegun].
 	Begin(ctx context.Context, s Sealer) error
 
 	// Append seals entries behind the head of the chain and adds them, in their order

@@ -116,7 +116,8 @@ func (f events) Read(ctx context.Context, after string, limit int) (feed.Page, e
 			return nil
 		}
 		last, err := lastPosition(tx)
-		page.Truncated = last.Number > from.Number
+		next, missing := from.Behind(last)
+		page.After, page.Truncated = next.String(), missing
 		return err
 	})
 	if err != nil {

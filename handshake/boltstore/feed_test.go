@@ -199,12 +199,28 @@ func TestAReaderOfAFileThatWasReplacedIsToldAndGoesOn(t *testing.T) {
 	after := addEvents(t, openTemp(t, boltstore.WithClock(c.now)).Feed(), 5, "")[4]
 	c.advance(time.Millisecond)
 	f := openTemp(t, boltstore.WithClock(c.now)).Feed()
-	if page := readEvents(t, f, after); len(page.Events) != 0 || page.After != after {
+	if page := readEvents(t, f, after); len(page.Events) != 0 || page.After != "" || !page.Truncated {
 		t.Errorf("an empty feed gives %+v", page)
 	}
 	addEvents(t, f, 2, "")
 	if page := readEvents(t, f, after); len(page.Events) != 2 || !page.Truncated {
 		t.Errorf("%d events, truncated %v", len(page.Events), page.Truncated)
+	}
+}
+
+func TestAReaderWhoseEventsAreLostAndWhoseClockWentBackIsToldAndGoesOn(t *testing.T) {
+	c := newClock()
+	after := addEvents(t, openTemp(t, boltstore.WithClock(c.now)).Feed(), 5, "")[4]
+	c.advance(-time.Hour)
+	f := openTemp(t, boltstore.WithClock(c.now)).Feed()
+	last := addEvents(t, f, 7, "")[6]
+	page := readEvents(t, f, after)
+	if len(page.Events) != 0 || page.After != last || !page.Truncated {
+		t.Errorf("%d events, after %s, truncated %v; want to go on at the end, %s", len(page.Events), page.After, page.Truncated, last)
+	}
+	addEvents(t, f, 1, "")
+	if page := readEvents(t, f, page.After); len(page.Events) != 1 || page.Truncated {
+		t.Errorf("then %d events, truncated %v", len(page.Events), page.Truncated)
 	}
 }
 

@@ -63,6 +63,9 @@ func (s *Store) Trail() audit.Store { return trail{s} }
 // Begin sets the sealer of what is written from now on.
 func (t trail) Begin(ctx context.Context, sealer audit.Sealer) error {
 	return t.s.do(ctx, &op{kind: opUpdate, update: func(*bbolt.Tx) (bool, error) {
+		if t.s.sealer != nil {
+			return false, fmt.Errorf("boltstore: %w", audit.ErrBegun)
+		}
 		t.s.sealer = sealer
 		return false, nil
 	}})

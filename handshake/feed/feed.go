@@ -39,10 +39,11 @@ type New struct {
 type Page struct {
 	Events []Event
 	// After is the position behind the last of the events, or, where there are none,
-	// the position that was asked for.
+	// the position that was asked for; the end of the feed where that position is beyond
+	// it, because the database has lost events.
 	After string
 	// Truncated is whether events after the position that was asked for had been
-	// dropped already, by age or number.
+	// dropped already, by age or number, or lost.
 	Truncated bool
 }
 

@@ -56,6 +56,17 @@ func (p Position) Compare(q Position) int {
 	return cmp.Or(cmp.Compare(p.Millis, q.Millis), cmp.Compare(p.Number, q.Number))
 }
 
+// Behind is where a reader goes on for whom there is nothing after p in a feed that
+// ends at last, and whether events after p are missing. That is p itself, unless p is
+// beyond the end: the database has lost what the reader has seen, and if its clock is
+// behind now he would not see what comes next.
+func (p Position) Behind(last Position) (next Position, missing bool) {
+	if p.Compare(last) > 0 {
+		return last, true
+	}
+	return p, last.Number > p.Number
+}
+
 // Gap is whether events between p and the next one that is there are missing: they
 // have been dropped, or the database has lost events that p came after.
 func (p Position) Gap(next Position) bool { return next.Number != p.Number+1 }

@@ -41,6 +41,25 @@ func TestPositionsAreInTheOrderOfTimesAndThenOfNumbers(t *testing.T) {
 	}
 }
 
+func TestAReaderBeyondTheEndIsSentBackToIt(t *testing.T) {
+	last := feed.Position{Millis: 5, Number: 3}
+	for _, test := range []struct {
+		name    string
+		at, to  feed.Position
+		missing bool
+	}{
+		{"the beginning of a feed that has dropped all", feed.Position{}, feed.Position{}, true},
+		{"before the end", feed.Position{Millis: 4, Number: 2}, feed.Position{Millis: 4, Number: 2}, true},
+		{"the end", last, last, false},
+		{"a later time", feed.Position{Millis: 6, Number: 3}, last, true},
+		{"a later number", feed.Position{Millis: 5, Number: 4}, last, true},
+	} {
+		if to, missing := test.at.Behind(last); to != test.to || missing != test.missing {
+			t.Errorf("%s: on from %v, missing %v", test.name, to, missing)
+		}
+	}
+}
+
 func FuzzParsePosition(f *testing.F) {
 	f.Add("")
 	f.Add("1763781600000-1")

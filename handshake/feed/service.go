@@ -90,7 +90,7 @@ func (s *service) wait(ctx context.Context, after *string, limit, seconds *int) 
 		return nil, invalid("seconds must not be negative")
 	}
 	page, err := s.page(ctx, given(after), given(limit))
-	if err != nil || len(page.Events) > 0 || given(seconds) == 0 {
+	if err != nil || told(page, after) || given(seconds) == 0 {
 		return pageValue(page), err
 	}
 	if s.waiting.Add(1) > s.maxWaiting {
@@ -115,11 +115,15 @@ func (s *service) wait(ctx context.Context, after *string, limit, seconds *int) 
 		}
 		// Who waits may be woken for nothing.
 		page, err = s.page(ctx, given(after), given(limit))
-		if err != nil || len(page.Events) > 0 {
+		if err != nil || told(page, after) {
 			return pageValue(page), err
 		}
 	}
 }
+
+// told is whether a page tells something to who has read up to a position: events,
+// or that he is to go on from elsewhere.
+func told(page Page, after *string) bool { return len(page.Events) > 0 || page.After != given(after) }
 
 func (s *service) page(ctx context.Context, after string, limit int) (Page, error) {
 	if limit < 0 {

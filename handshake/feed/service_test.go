@@ -140,6 +140,14 @@ func TestEventsAreReadOverXMLRPC(t *testing.T) {
 	}
 }
 
+func TestWhoWaitsBehindTheEndIsToldAtOnce(t *testing.T) {
+	g := newGateway(t)
+	last := g.add(t, feed.Event{Kind: "a"})[0]
+	if got := g.call(t, "wait", "9007199254740991-7", 0, 20); len(got.Events) != 0 || got.After != last || !got.Truncated {
+		t.Errorf("%+v, want to go on after %s", got, last)
+	}
+}
+
 func TestALimitOfNoneIsAHundredEvents(t *testing.T) {
 	g := newGateway(t)
 	g.add(t, make([]feed.Event, feed.DefaultLimit+1)...)

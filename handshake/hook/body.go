@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -82,6 +83,8 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body, error)
 	switch {
 	case errors.As(err, &over):
 		return body{}, tooLarge("Bytes of the body", limit)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return body{}, invalid("The body did not come within the time limit.")
 	case err != nil:
 		return body{}, invalid("The body ends before it should.")
 	}

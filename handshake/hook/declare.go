@@ -150,12 +150,12 @@ func typeOf(t reflect.Type) (Type, error) {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch {
-	case t == typeToken:
+	switch t {
+	case typeToken:
 		return TypeToken, nil
-	case t == typeTime:
+	case typeTime:
 		return TypeDateTime, nil
-	case t == typeJSON:
+	case typeJSON:
 		return TypeJSON, nil
 	}
 	switch t.Kind() {
@@ -209,7 +209,7 @@ func fitting(t reflect.Type) func(value any) string {
 		t = t.Elem()
 	}
 	zero := reflect.Zero(t)
-	if !zero.CanInt() && !zero.CanUint() || t == typeTime {
+	if !zero.CanInt() && !zero.CanUint() {
 		return nil
 	}
 	return func(value any) string {

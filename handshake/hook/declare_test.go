@@ -31,6 +31,9 @@ func TestMistakesOfASpecAreErrorsWhenItIsDeclared(t *testing.T) {
 		{"an endless title", "title", hook.Spec{Fields: []hook.Field{token, {Name: "a", Title: strings.Repeat("x", 1001)}}}},
 		{"a bad place", "joined by '.'", hook.Spec{Fields: []hook.Field{token, {Name: "a", From: "b..c"}}}},
 		{"too deep a place", "at most 16 names", hook.Spec{Fields: []hook.Field{token, {Name: "a", From: strings.Repeat("b.", 16) + "b"}}}},
+		{"a field in the place of the token", "both stand at", hook.Spec{Fields: []hook.Field{token, {Name: "copy", From: "token"}}}},
+		{"a field around the token", "both stand at", hook.Spec{Fields: []hook.Field{{Name: "sender", Type: hook.TypeJSON}, {Name: "token", Type: hook.TypeToken, From: "sender.token"}}}},
+		{"a token that is too short for one", "at least 32", hook.Spec{Fields: []hook.Field{{Name: "token", Type: hook.TypeToken, MaxLength: 31}}}},
 		{"too many fields", "at most 100", hook.Spec{Fields: many}},
 		{"an unknown method", `no method "basic"`, hook.Spec{Fields: []hook.Field{token}, Accept: []hook.Method{"basic"}}},
 		{"a method twice", "stands twice", hook.Spec{Fields: []hook.Field{token}, Accept: []hook.Method{hook.MethodField, hook.MethodField}}},
@@ -90,7 +93,7 @@ func TestMistakesOfAStructAreErrorsWhenItIsDeclared(t *testing.T) {
 			embedded `hook:"e"`
 		}](),
 		"is not exported": declared[struct {
-			a hook.AuthToken `hook:"a"` //nolint:unused // it is the mistake
+			a hook.AuthToken `hook:"a"`
 		}](),
 		"no field can have the type float64": declared[struct {
 			A float64 `hook:"a"`

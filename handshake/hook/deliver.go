@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,9 +25,8 @@ func (e *handlerError) Unwrap() error { return e.err }
 // deliver hands on what was accepted, once: to the feed, or to the hook's own
 // handler. It returns when that is durable.
 func (h *Handler) deliver(ctx context.Context, k *Hook, s submission) (result, error) {
-	signed := ""
-	if s.proof.body != "" {
-		signed = memoryKey(k.Name(), "body", s.proof.body)
+	signed, window := k.replay(s.proof)
+	if signed != "" {
 		after, seen, err := h.memory.seen(ctx, signed)
 		if err != nil {
 			return result{}, err
@@ -47,10 +47,25 @@ func (h *Handler) deliver(ctx context.Context, k *Hook, s submission) (result, e
 	}
 	// Were this left out, the request could be played again once the feed has
 	// forgotten it. The sender is told that it failed, and its next try finds the event.
-	if err := h.memory.remember(ctx, signed, nil, done.After, k.spec.ReplayWindow); err != nil {
+	if err := h.memory.remember(ctx, signed, nil, done.After, window); err != nil {
 		return result{}, err
 	}
 	return done, nil
+}
+
+// replay returns under what key, and for how long, a request is remembered because
+// whoever has seen it could send it again as another one: its signature has no time,
+// or the hook knows requests by a field. The Content-Type is not signed, and under
+// another one the same bytes give other fields.
+func (h *Hook) replay(p proof) (key string, window time.Duration) {
+	switch {
+	case p.body != "":
+		return memoryKey(h.Name(), "body", p.body), h.spec.ReplayWindow
+	case h.spec.DedupField != "" && slices.Contains(p.methods, MethodWebhook):
+		return memoryKey(h.Name(), "id", p.id), 2 * Tolerance
+	default:
+		return "", 0
+	}
 }
 
 // append puts the event into the feed, which knows those that come again.

@@ -37,6 +37,8 @@
 // that its hook names for it, by its webhook-id, or by its body when only a signature
 // of the body proves it, in this order. It is then answered like the first one, and
 // nothing is stored again. Without any of these a repeated request is another event.
+// Where a field is named and a signature of Standard Webhooks proves the request, its
+// webhook-id is recognised, too, for as long as the signature is valid.
 //
 // A signature of the body alone has no time, so that whoever has seen a request could
 // send it again. Such a request is not refused, since the sender's own repetition

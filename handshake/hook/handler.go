@@ -106,8 +106,9 @@ func NewHandler(store Backend, tokens *Tokens, hooks []*Hook, opts ...HandlerOpt
 	return h, nil
 }
 
-// Match tells whether a request is for a hook, with whatever method and name.
-func Match(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, prefix) }
+// Match tells whether a request is for a hook, with whatever method and name. It
+// looks at the path as it was sent, as what stands before the gateway does.
+func Match(r *http.Request) bool { return strings.HasPrefix(r.URL.EscapedPath(), prefix) }
 
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {

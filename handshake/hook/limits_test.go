@@ -4,9 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/trackgate/trackgate/handshake/hook"
@@ -24,6 +28,18 @@ func TestTheLargestBodyCanBeSet(t *testing.T) {
 	}
 	if _, err := hook.NewHandler(g.store, g.tokens, nil, hook.WithMaxBody(0)); err == nil {
 		t.Error("a body of no bytes was taken for a limit")
+	}
+}
+
+// What a server with a time limit for bodies gives a handler.
+func TestABodyThatTakesTooLongIsSaidToHave(t *testing.T) {
+	g := newRig(t, namedHook("a"))
+	r := g.request("a", formType, "")
+	r.ContentLength, r.Body = 100, io.NopCloser(iotest.ErrReader(&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}))
+	a := g.do(r)
+	a.want(t, "a slow body", 400, "INVALID_DATA")
+	if a.detail() != "The body did not come within the time limit." {
+		t.Errorf("%s", a.body)
 	}
 }
 

@@ -115,6 +115,31 @@ func TestRetriesAreRecognisedByIDOrField(t *testing.T) {
 	}
 }
 
+// The signature says nothing of the Content-Type, by which the same bytes are other
+// fields.
+func TestASignedRequestIsNotAnotherOneUnderAnotherContentType(t *testing.T) {
+	spec := webhookSpec(publishedSecret)
+	spec.Fields = []hook.Field{{Name: "delivery"}, {Name: "text"}}
+	spec.DedupField = "delivery"
+	g := newRig(t, spec)
+	body := `{"delivery":"1","text":"&delivery=2&text=forged&x="}`
+	signed := sign(publishedSecret, "m1", g.clock.now(), body)
+	first := g.json("signed", body, signed)
+	first.want(t, "the request", 200, "")
+	g.clock.advance(hook.Tolerance)
+	if again := g.form("signed", body, signed); again.status != 200 || again.After != first.After {
+		t.Errorf("as a form: %d %s, want what the first one got", again.status, again.body)
+	}
+	if n := len(g.stored()); n != 1 {
+		t.Errorf("%d events, want 1", n)
+	}
+	// The sender's own retry has a new time, and may have a new id.
+	g.json("signed", body, sign(publishedSecret, "m2", g.clock.now(), body)).want(t, "a retry", 200, "")
+	if n := len(g.stored()); n != 1 {
+		t.Errorf("%d events after a retry, want 1", n)
+	}
+}
+
 func TestAStrangerDoesNotTakeUpAnID(t *testing.T) {
 	g := newRig(t, bugHook())
 	token := g.token("bugs")

@@ -114,9 +114,6 @@ func (h *Hook) Accept() []Method { return slices.Clone(h.spec.Accept) }
 
 func (h *Hook) accepts(m Method) bool { return slices.Contains(h.spec.Accept, m) }
 
-// takesToken tells whether the hook needs the stored tokens.
-func (h *Hook) takesToken() bool { return h.accepts(MethodField) || h.accepts(MethodBearer) }
-
 // Declare returns a hook whose requests become events of the feed.
 func Declare(s Spec) (*Hook, error) {
 	h, err := declare(s)
@@ -186,6 +183,26 @@ func (h *Hook) checkFields() error {
 		}
 		h.spec.Fields[i], h.index[f.Name], h.roots[path[0]] = f, i, true
 		h.paths = append(h.paths, path)
+	}
+	return h.checkToken()
+}
+
+// checkToken makes sure that a token fits into its field, and into no other: what
+// stands in others is stored.
+func (h *Hook) checkToken() error {
+	if h.token < 0 {
+		return nil
+	}
+	token := h.spec.Fields[h.token]
+	if token.MaxLength < TokenLength {
+		return fmt.Errorf("the token %s may have %d characters; it must be at least %d", token.Name, token.MaxLength, TokenLength)
+	}
+	for i, path := range h.paths {
+		n := min(len(path), len(h.paths[h.token]))
+		if i != h.token && slices.Equal(path[:n], h.paths[h.token][:n]) {
+			return fmt.Errorf("the token %s and the field %s both stand at %s in a JSON body, and the token would be stored with the field",
+				token.Name, h.spec.Fields[i].Name, strings.Join(path[:n], "."))
+		}
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 // sent, and leaves in it what became of the pipeline.
 type stamp struct {
 	batches *batches
-	// value is what follows the label when a token is minted, "" when the
+	// value is that of a token that is minted, without the label; "" when the
 	// argument is for a script that looks at a token.
 	value string
 	reign *reign // nil without a fence
@@ -36,7 +36,7 @@ const (
 func (s *stamp) MarshalBinary() ([]byte, error) {
 	switch r := s.reign; {
 	case s.value != "" && r != nil && r.labels():
-		return []byte(string(labelMark) + r.label + s.value), nil
+		return []byte(labelled(r.label, s.value)), nil
 	case s.value != "":
 		return []byte(s.value), nil
 	case r == nil:

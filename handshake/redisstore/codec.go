@@ -14,20 +14,26 @@ import (
 //
 //	kind 1 digit | minted 13 digits, Unix milliseconds | lifetime 5 digits, seconds | tracker
 //
-// Without a tracker that is an integer of 64 bits, for which Redis needs no
-// allocation of its own. A token that has ended is
+// Behind the fence it carries the label of a reign, in the room of most of the
+// time of minting:
+//
+//   - | kind 1 digit | label 10 digits | lifetime 5 digits | minted 3 digits, modulo 1000 | tracker
+//
+// Without a tracker both are integers of 64 bits, for which Redis needs no
+// allocation of its own. Whoever presents a token says with it when it was minted,
+// and cannot lie, since the hash is over that too: the scripts make the first form
+// of the second. A token that has ended needs no label, and is
 //
 //	mark 1 | the 19 digits | ended 6 bytes, Unix milliseconds, big-endian | attempt 16 bytes | tracker
-//
-// Behind the fence an L and the four bytes of the label come before either; the
-// scripts take them off.
 const (
 	kindDigits   = 1
 	mintedDigits = 13
 	liveSize     = kindDigits + mintedDigits + lifeDigits
 	lifeDigits   = 5
-	timeSize     = 6
-	endedSize    = 1 + liveSize + timeSize + attemptSize
+	// subSecondDigits are those of the time of minting that stay beside a label.
+	subSecondDigits = 3
+	timeSize        = 6
+	endedSize       = 1 + liveSize + timeSize + attemptSize
 	// maxKind is the last kind that a 64-bit integer has room for.
 	maxKind handshake.Kind = 8
 	// The first and the last time of 13 digits: 2001 and 2286.
@@ -63,6 +69,12 @@ func encodeLive(r handshake.Record) (string, time.Duration, error) {
 	return string(append(value, r.Tracker...)), lifetime, nil
 }
 
+// labelled returns a live token's value with a label.
+func labelled(label, value string) string {
+	const life = kindDigits + mintedDigits
+	return "-" + value[:kindDigits] + label + value[life:liveSize] + value[life-subSecondDigits:life] + value[liveSize:]
+}
+
 // decodeRecord returns the record of a value, and the attempt that ended it.
 func decodeRecord(id handshake.ID, value string) (handshake.Record, string, error) {
 	status, live := handshake.Live, value
@@ -75,7 +87,7 @@ func decodeRecord(id handshake.ID, value string) (handshake.Record, string, erro
 		return damaged(id)
 	}
 	digits, err := strconv.ParseInt(live[:liveSize], 10, 64)
-	if err != nil || digits < 0 {
+	if err != nil || digits < 0 || digits%100_000 == 0 {
 		return damaged(id)
 	}
 	minted := time.UnixMilli(digits / 100_000 % (maxMillis + 1))

@@ -192,14 +192,14 @@ func TestAServerThatRefusesToWriteChangesNothing(t *testing.T) {
 
 func TestADamagedValueIsAnErrorAndNoToken(t *testing.T) {
 	server := redistest.Start(t)
-	s := open(t, server.URL())
+	s := open(t, server.URL(), redisstore.WithFence(redisstore.FenceNever))
 	defer func() { _ = s.Close() }()
 	raw := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	defer func() { _ = raw.Close() }()
 	ctx := context.Background()
-	for _, value := range []string{"", "1", "X", "U", "-100000000000000000", "123456789012345678x", "U" + strings.Repeat("9", 60), "U1763759401234006", strings.Repeat("\x00", 60), "1xxxxxxxxxxxxx00600"} {
+	for _, value := range []string{"", "1", "X", "U", "-", "-1", "-100000000000000000", "-1" + strings.Repeat("x", 18), "-1429496729500000000", "123456789012345678x", "U" + strings.Repeat("9", 60), "U1763759401234006", strings.Repeat("\x00", 60), "1xxxxxxxxxxxxx00600"} {
 		record := newRecord(time.Now())
-		if err := raw.Set(ctx, "trackgate:token:"+string(record.ID.Hash[:]), value, time.Minute).Err(); err != nil {
+		if err := raw.Set(ctx, "trackgate:"+string(record.ID.Hash[:]), value, time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if _, reason, err := s.Consume(ctx, claimOn(record)); err == nil || reason == handshake.Granted {

@@ -139,7 +139,8 @@ func (f events) Read(ctx context.Context, after string, limit int) (feed.Page, e
 		page.Events, page.After = append(page.Events, event), event.After
 	}
 	if len(page.Events) == 0 {
-		page.Truncated = last.Number > from.Number
+		next, missing := from.Behind(last)
+		page.After, page.Truncated = next.String(), missing
 	}
 	return page, nil
 }

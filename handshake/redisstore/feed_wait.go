@@ -129,7 +129,8 @@ func (f events) watch() {
 		}
 		pause = watchPause
 		w.mu.Lock()
-		if next.Compare(w.last) > 0 {
+		// Somebody may have set last back meanwhile, to where nothing has come since.
+		if next != last && next.Compare(w.last) > 0 {
 			w.wake(next)
 		}
 		w.mu.Unlock()

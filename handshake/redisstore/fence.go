@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -70,16 +71,14 @@ func (f *Fence) UnmarshalText(text []byte) error {
 	return err
 }
 
-// labelSize is the size of a label. That two reigns have the same is as likely as
-// guessing 32 bits.
+// labelSize is how many bytes of its ID make a reign's label. That two reigns have
+// the same is as likely as guessing 32 bits.
 const labelSize = 4
-
-// labelMark begins the value of a token that carries a label, which follows.
-const labelMark = 'L'
 
 // reign is the time of one server as a primary, from its start or promotion on.
 type reign struct {
-	id    string
+	id string
+	// label is the first 32 bits of the ID, as a number of ten digits.
 	label string
 	// forgetful is whether the server's restart may lose what it has answered,
 	// or other servers may come after it that have not heard all of it.
@@ -108,7 +107,7 @@ func parseReign(info string) (*reign, error) {
 		return nil, errNoReign
 	}
 	return &reign{
-		id: id, label: string(raw[:labelSize]),
+		id: id, label: fmt.Sprintf("%010d", binary.BigEndian.Uint32(raw[:labelSize])),
 		// A server that was promoted knows the ID of the reign before its own.
 		forgetful: strings.Trim(infoField(info, "master_replid2"), "0") != "",
 		followed:  infoField(info, "connected_slaves") != "0",

@@ -121,8 +121,12 @@ func newJournal(s *Store) *journal {
 func (j *journal) begin(sealer audit.Sealer) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closed {
+	switch {
+	case j.closed:
 		return handshake.ErrClosed
+	case j.sealer != nil:
+		// The chain is the writer's from then on.
+		return fmt.Errorf("redisstore: %w", audit.ErrBegun)
 	}
 	j.sealer = sealer
 	j.chain = chain{head: audit.Head{Chain: sealer.ID()}, want: audit.Head{Chain: sealer.ID()}}

@@ -158,7 +158,7 @@ func TestAConsumptionThatAClustersNewPrimaryHasNotHeardOf(t *testing.T) {
 	}
 }
 
-func keyOf(r handshake.Record) string { return "trackgate:token:" + string(r.ID.Hash[:]) }
+func keyOf(r handshake.Record) string { return "trackgate:" + string(r.ID.Hash[:]) }
 
 // A power failure takes what was not on disk. It is made here by putting the
 // files back as they were.

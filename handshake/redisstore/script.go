@@ -8,17 +8,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// openToken begins the scripts on tokens. KEYS[1] is the token and ARGV[1] what
-// a [stamp] says of the fence. It leaves the token's label in head and the rest of
-// its value in v, and returns nil for a token that the store does not have: one
-// that is live and of an earlier reign is as good as forgotten.
-const openToken = `
-local v = redis.call('GET', KEYS[1])
+// takeLabel is a function that returns a token's value without its label, and the
+// label, "" for none. ARGV[2] is when the token was minted, in Unix milliseconds.
+const takeLabel = `
+local function take_label(v)
+  if string.sub(v, 1, 1) ~= '-' then return v, '' end
+  return string.sub(v, 2, 2) .. ARGV[2] .. string.sub(v, 13, 17) .. string.sub(v, 21), string.sub(v, 3, 12)
+end
+`
+
+// openToken begins the scripts on tokens. KEYS[1] is the token, ARGV[1] what a
+// [stamp] says of the fence, and ARGV[2] when the token was minted. It leaves the
+// token's value without its label in v, and returns nil for a token that the store
+// does not have: one that is live and of an earlier reign is as good as forgotten.
+const openToken = takeLabel + `
+local v, label = redis.call('GET', KEYS[1]), ''
 if not v then return v end
-local head = ''
-if string.sub(v, 1, 1) == 'L' then head, v = string.sub(v, 1, 5), string.sub(v, 6) end
+v, label = take_label(v)
 local live, mode = string.find(v, '^%d'), string.sub(ARGV[1], 1, 1)
-if live and mode ~= '*' and head ~= 'L' .. string.sub(ARGV[1], 2) and (mode == '!' or head ~= '') then return false end
+if live and mode ~= '*' and label ~= string.sub(ARGV[1], 2) and (mode == '!' or label ~= '') then return false end
 `
 
 // endScript takes a live token to a final status. ARGV continues with the mark
@@ -39,34 +47,44 @@ if live and mode ~= '*' and head ~= 'L' .. string.sub(ARGV[1], 2) and (mode == '
 // found in the value that is returned.
 var endScript = newScript(openToken + `
 if not live then return v end
-local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[3]
+local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[4]
 if left <= 0 then return v end
-if ARGV[7] and (string.sub(v, 1, 1) ~= ARGV[7] or string.sub(v, 20) ~= ARGV[8]) then return v end
+if ARGV[8] and (string.sub(v, 1, 1) ~= ARGV[8] or string.sub(v, 20) ~= ARGV[9]) then return v end
 if KEYS[2] then
   local intended = ARGV[#ARGV]
   if #intended ~= 56 then return 0 end
   local there = redis.call('HGET', KEYS[2], string.sub(intended, 1, 16)) or ''
   if string.sub(there, 1, 40) ~= string.sub(intended, 17) then return 0 end
 end
-v = ARGV[2] .. string.sub(v, 1, 19) .. ARGV[4] .. ARGV[5] .. string.sub(v, 20)
-redis.call('SET', KEYS[1], head .. v, 'PX', string.format('%d', ARGV[6] + left))
+v = ARGV[3] .. string.sub(v, 1, 19) .. ARGV[5] .. ARGV[6] .. string.sub(v, 20)
+redis.call('SET', KEYS[1], v, 'PX', string.format('%d', ARGV[7] + left))
 return v
 `)
 
 // lookScript returns the value of a token.
 var lookScript = newScript(openToken + `return v`)
 
+// findScript is lookScript for a token of which nobody knows when it was minted.
+// ARGV[2] is the time now instead. What the token has left to live tells about when
+// it was minted, late by as long as the minting took and early by as long as this
+// question does; the three digits tell the rest, if it is late by less than 600 ms
+// or early by no more than 400.
+var findScript = newScript(`
+local there = redis.call('GET', KEYS[1])
+if there and string.find(there, '^%-' .. string.rep('%d', 19)) then
+  local about = ARGV[2] + redis.call('PTTL', KEYS[1]) - string.sub(there, 13, 17) * 1000
+  ARGV[2] = string.format('%d', about - (about - string.sub(there, 18, 20) + 400) % 1000 + 400)
+end
+` + openToken + `return v`)
+
 // confirmScript repeats a minting that found its key taken. KEYS[1] is the token,
-// ARGV[1] the value that it is to have. It returns 1 when the value is there and
+// ARGV[1] the value that it is to have, ARGV[2] when it was minted. It returns 1 when the value is there and
 // live, whatever its label: then an earlier delivery made it, and nobody has been
 // told of it yet. The value is written again for the sake of its label, and so
 // that there is something for replicas to acknowledge.
-var confirmScript = newScript(`
-local v, want = redis.call('GET', KEYS[1]), ARGV[1]
-if not v then return 0 end
-if string.sub(v, 1, 1) == 'L' then v = string.sub(v, 6) end
-if string.sub(want, 1, 1) == 'L' then want = string.sub(want, 6) end
-if v ~= want then return 0 end
+var confirmScript = newScript(takeLabel + `
+local v = redis.call('GET', KEYS[1])
+if not v or (take_label(v)) ~= (take_label(ARGV[1])) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'KEEPTTL')
 return 1
 `)

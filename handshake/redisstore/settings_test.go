@@ -87,7 +87,7 @@ func TestKeysLiveAsLongAsTheyAreNeededAndAreSmall(t *testing.T) {
 	defer func() { _ = s.Close() }()
 	ctx := context.Background()
 	record := newRecord(time.Now())
-	key := "trackgate:token:" + string(record.ID.Hash[:])
+	key := "trackgate:" + string(record.ID.Hash[:])
 	wantTTL := func(most time.Duration) {
 		t.Helper()
 		ttl, err := raw.PTTL(ctx, key).Result()

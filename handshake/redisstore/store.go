@@ -41,7 +41,7 @@
 //
 // # Rights
 //
-// A user of Redis' ACL needs the keys trackgate:* and the commands SET, GET, EVAL,
+// A user of Redis' ACL needs the keys trackgate:* and the commands SET, GET, PTTL, EVAL,
 // EVALSHA, SCAN, PING, HELLO; for the trail HGET, HGETALL, HSET, HDEL, HINCRBY,
 // XADD, XTRIM, XRANGE, XREVRANGE and XREAD; INFO for the fence, WAIT for replicas,
 // CONFIG GET for the warnings and so that FenceAuto can see that nothing is
@@ -77,7 +77,11 @@ const (
 )
 
 // keyPrefix begins the keys of tokens; the raw hash follows.
-const keyPrefix = "trackgate:token:"
+//
+// It is this short because a key of more than 30 bytes takes 16 bytes more of
+// Redis' memory. Other keys begin with the same and go on with text: a hash that
+// reads like one of them is as unlikely as one that is another token's.
+const keyPrefix = "trackgate:"
 
 // Store is a [handshake.Store] in Redis. It must be made by [New] or [Open].
 type Store struct {
@@ -213,7 +217,7 @@ func (s *Store) mint(ctx context.Context, id handshake.ID, value string, lifetim
 			return err
 		}
 		// The token is there by now, so that the caller's going away comes too late.
-		reply, err := s.run(context.WithoutCancel(ctx), confirmScript, key, st)
+		reply, err := s.run(context.WithoutCancel(ctx), confirmScript, key, st, id.Millis)
 		if err == nil && reply != int64(1) {
 			return handshake.ErrExists
 		}
@@ -304,7 +308,7 @@ func (s *Store) end(
 	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
 		attempt := s.attempts.next()
 		tried = append(tried, try{attempt, st})
-		args := append([]any{marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
+		args := append([]any{c.ID.Millis, marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
 		keys := []string{tokenKey(c.ID)}
 		if intention != nil {
 			keys, args = append(keys, trailHeads), append(args, intended{s.journal, intention})
@@ -365,9 +369,14 @@ func (t tries) made(by string) bool {
 // Lookup returns the record of a token. Behind the fence a live token of an
 // earlier reign is not found, since nobody can use it any more.
 func (s *Store) Lookup(ctx context.Context, id handshake.ID) (handshake.Record, bool, error) {
+	return s.look(ctx, lookScript, id, id.Millis)
+}
+
+// look runs a script that returns the value of a token.
+func (s *Store) look(ctx context.Context, sc script, id handshake.ID, millis int64) (handshake.Record, bool, error) {
 	var reply any
 	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
-		reply, err = s.run(ctx, lookScript, tokenKey(id), st)
+		reply, err = s.run(ctx, sc, tokenKey(id), st, millis)
 		return err
 	})
 	switch {

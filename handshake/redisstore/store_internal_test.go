@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/trackgate/trackgate/handshake"
 )
@@ -47,5 +49,32 @@ func TestAChangeThatOutlivedItsServerIsItsCallersOwn(t *testing.T) {
 		if got := test.tried.made(test.by); got != test.made {
 			t.Errorf("%s: %v", test.name, got)
 		}
+	}
+}
+
+// Redis keeps a value in place only when it is the text of a 64-bit integer as it
+// would write it.
+func TestALiveTokensValueIsAnIntegerWithALabelAndWithout(t *testing.T) {
+	for _, kind := range []handshake.Kind{1, maxKind} {
+		for _, label := range []string{"0000000000", "4294967295"} {
+			for _, millis := range []int64{minMillis, maxMillis} {
+				for _, lifetime := range []time.Duration{time.Second, handshake.MaxLifetime} {
+					record := handshake.Record{ID: handshake.ID{Millis: millis}, Kind: kind}
+					record.Expires = record.Minted().Add(lifetime)
+					plain, _, err := encodeLive(record)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, value := range []string{plain, labelled(label, plain)} {
+						if n, err := strconv.ParseInt(value, 10, 64); err != nil || strconv.FormatInt(n, 10) != value {
+							t.Errorf("%s is read as %d, error %v", value, n, err)
+						}
+					}
+				}
+			}
+		}
+	}
+	if got, want := labelled("0123456789", "1176375940123400600gnome"), "-1012345678900600234gnome"; got != want {
+		t.Errorf("with a label it is %s, want %s", got, want)
 	}
 }

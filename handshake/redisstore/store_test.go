@@ -39,7 +39,7 @@ func TestAUsedTokenIsRememberedBeyondItsExpiryHoweverShortTheRetention(t *testin
 		t.Fatal(err)
 	}
 	defer client.Close()
-	keys, err := client.Keys(t.Context(), "trackgate:token:*").Result()
+	keys, err := client.Keys(t.Context(), "trackgate:*").Result()
 	if err != nil || len(keys) != 1 {
 		t.Fatalf("%d keys, %v", len(keys), err)
 	}

@@ -60,7 +60,7 @@ func TestATLSServerIsUsedByAUserWithTheRightsThatAreDocumented(t *testing.T) {
 	security := redistest.NewSecurity(t)
 	server := redistest.StartTLS(t, security, "--appendfsync", "everysec")
 	server.Do("acl", "setuser", "gateway", "on", ">p@ss/word", "~trackgate:*", "resetchannels", "-@all",
-		"+set", "+get", "+evalsha", "+eval", "+scan", "+info", "+ping", "+wait", "+config|get", "+hello",
+		"+set", "+get", "+pttl", "+evalsha", "+eval", "+scan", "+info", "+ping", "+wait", "+config|get", "+hello",
 		"+hget", "+hgetall", "+hset", "+hdel", "+hincrby", "+xadd", "+xtrim", "+xrange", "+xrevrange", "+xread")
 	url := "rediss://gateway:p%40ss%2Fword@" + server.Addr() + "/?ca=" + security.CAFile
 	store := open(t, url)
@@ -69,8 +69,9 @@ func TestATLSServerIsUsedByAUserWithTheRightsThatAreDocumented(t *testing.T) {
 	if warnings := store.Warnings(t.Context()); len(warnings) != 1 {
 		t.Errorf("warnings: %q", warnings)
 	}
-	if _, err := store.Find(t.Context(), newRecord(time.Now()).ID.Fingerprint()); err != nil {
-		t.Errorf("find: %v", err)
+	live := mintOne(t, store)
+	if found, err := store.Find(t.Context(), live.ID.Fingerprint()); len(found) != 1 || err != nil {
+		t.Errorf("found %d, error %v", len(found), err)
 	}
 	useTrail(t, store)
 	if _, err := redisstore.Open(t.Context(), "rediss://gateway:p%40ss%2Fword@"+server.Addr()); err == nil {

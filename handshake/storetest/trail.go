@@ -29,6 +29,7 @@ var trailTests = []test{
 	{"a minting leaves its notes", testTrailMint},
 	{"a consumption leaves its intention and then its outcome", testTrailConsume},
 	{"a refused claim leaves no outcome that says done", testTrailRefusals},
+	{"a chain is begun once", testTrailBegunOnce},
 	{"a call that has ended leaves no entry", testTrailContext},
 	{"a closed store has told the trail everything", testTrailClosed},
 }

@@ -210,3 +210,19 @@ func testTrailClosed(t *testing.T, b Backend) {
 		t.Errorf("the trail has the outcomes %q", outcomes)
 	}
 }
+
+func testTrailBegunOnce(t *testing.T, b Backend) {
+	s, chain := begin(t, b)
+	appendEntries(t, s, "before")
+	another := audit.NewChain(audit.NewChainID(), audit.Key{})
+	if err := s.Trail().Begin(context.Background(), another); !errors.Is(err, audit.ErrBegun) {
+		t.Errorf("a second chain: %v, want ErrBegun", err)
+	}
+	appendEntries(t, s, "after")
+	for _, e := range listed(t, s) {
+		if e.Chain != chain {
+			t.Errorf("%q stands in the chain %v", e.Detail, e.Chain)
+		}
+	}
+	wantDetails(t, s, "before", "after")
+}

@@ -48,7 +48,7 @@ type Hook struct {
 	// SecretFile holds the secrets of signatures, one a line, the newest first. Default none.
 	// The variable TRACKGATE_HOOK_{NAME}_SECRET is read over it, with commas between several.
 	SecretFile string `toml:"secret_file"`
-	// ReplayWindow is how long a signature without a timestamp is remembered, so that a repetition is known as one. Default 24h, at most 720h.
+	// ReplayWindow is how long a signature without a timestamp is remembered, so that a repetition is known as one. Default 24h, from 10m to 720h.
 	ReplayWindow Duration `toml:"replay_window"`
 	// KeyField is the field by which a call that comes again is recognised. Default none; webhook-id is always used.
 	KeyField string `toml:"key_field"`
@@ -122,7 +122,7 @@ func (h *Hook) complete() error {
 	if h.ReplayWindow == 0 {
 		h.ReplayWindow = Duration(hook.DefaultReplayWindow)
 	}
-	if err := between(h.ReplayWindow, time.Minute, maxReplayWindow); err != nil {
+	if err := between(h.ReplayWindow, hook.MinReplayWindow, maxReplayWindow); err != nil {
 		return fmt.Errorf("replay_window: %w", err)
 	}
 	if len(h.Accept) == 0 {

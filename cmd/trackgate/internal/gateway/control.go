@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/trackgate/trackgate/apierror"
-	"github.com/trackgate/trackgate/handshake/audit"
 )
 
 // socketName is the operators' socket in the data directory.
@@ -89,38 +88,33 @@ func (s *controlSocket) Close() error {
 }
 
 // controlHandler serves operator commands to the socket.
-func controlHandler(op Operator, limits LimitsOperator, hooks HookOperator, trail *audit.Trail, blocks audit.Store, logger *slog.Logger) http.Handler {
+func controlHandler(op auditedOperator, limits LimitsOperator, hooks HookOperator, blocks readTrail, logger *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
-	handle(mux, logger, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) {
-		if err := recordCommand(ctx, trail, "token mint", "", q.Tracker); err != nil {
-			return Minted{}, err
-		}
-		return op.Mint(ctx, q.Tracker)
-	})
+	handle(mux, logger, pathMint, func(ctx context.Context, q mintQuestion) (Minted, error) { return op.Mint(ctx, q.Tracker) })
 	handle(mux, logger, pathShow, op.Show)
 	handle(mux, logger, pathRevoke, func(ctx context.Context, ref TokenRef) (TokenInfo, error) {
-		if err := recordCommand(ctx, trail, "token revoke", ref.name(), ""); err != nil {
-			return TokenInfo{}, err
-		}
 		info, err := op.Revoke(ctx, ref)
 		if err == nil {
 			logger.InfoContext(ctx, "operator command", "command", "token revoke", "token", info.Fingerprint, "found", info.Found)
 		}
 		return info, err
 	})
-	handle(mux, logger, pathLimits, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) { return limits.ShowLimits(ctx, q.Key) })
+	handle(mux, logger, pathLimits, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) {
+		return command(ctx, op.trail, operatorCommand{name: "limits show", detail: q.Key}, func(ctx context.Context) (LimitsInfo, error) {
+			return limits.ShowLimits(ctx, q.Key)
+		})
+	})
 	handle(mux, logger, pathReset, func(ctx context.Context, q limitsQuestion) (LimitsInfo, error) {
-		if err := recordCommand(ctx, trail, "limits reset", "", q.Key); err != nil {
-			return LimitsInfo{}, err
-		}
-		info, err := limits.ResetLimits(ctx, q.Key)
+		info, err := command(ctx, op.trail, operatorCommand{name: "limits reset", detail: q.Key}, func(ctx context.Context) (LimitsInfo, error) {
+			return limits.ResetLimits(ctx, q.Key)
+		})
 		if err == nil {
 			logger.InfoContext(ctx, "operator command", "command", "limits reset", "buckets", len(info.Buckets()))
 		}
 		return info, err
 	})
 	serveHookTokens(mux, hooks, logger)
-	serveTrail(mux, blocks, logger)
+	blocks.serve(mux, logger)
 	return mux
 }
 

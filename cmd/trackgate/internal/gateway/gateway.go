@@ -111,7 +111,7 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 
 	stopped, stop := context.WithCancel(context.WithoutCancel(ctx))
 	g.stop = stop
-	registries, err := services(authority, stores, stopped, g.bridge)
+	registries, err := services(stopped, authority, stores, g.bridge)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		return g, nil
 	}
 	g.listeners = append(g.listeners, listener{name: "control", net: control, server: &http.Server{
-		Handler:           recovered(env.Logger, controlHandler(localOperator{authority}, throttle, localHooks{hookTokens, trail}, trail, stores.tokens.Trail(), env.Logger)),
+		Handler:           recovered(env.Logger, controlHandler(auditedOperator{localOperator{authority}, trail}, throttle, localHooks{hookTokens, trail}, readTrail{stores.tokens.Trail(), stopped}, env.Logger)),
 		ReadHeaderTimeout: time.Duration(cfg.Request.HeaderTimeout),
 		ErrorLog:          slog.NewLogLogger(env.Logger.Handler(), slog.LevelDebug),
 	}})

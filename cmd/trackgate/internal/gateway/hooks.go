@@ -56,29 +56,27 @@ var (
 )
 
 func (l localHooks) CreateHookToken(ctx context.Context, name string, grace time.Duration) (Minted, error) {
-	if err := recordCommand(ctx, l.trail, "hook-token create", "", name); err != nil {
-		return Minted{}, err
-	}
-	token, fingerprint, err := l.tokens.Create(ctx, name, grace)
-	if err != nil {
-		return Minted{}, known(err)
-	}
-	return Minted{Token: token, Fingerprint: fingerprint.String()}, nil
+	return command(ctx, l.trail, operatorCommand{name: "hook-token create", detail: name}, func(ctx context.Context) (Minted, error) {
+		token, fingerprint, err := l.tokens.Create(ctx, name, grace)
+		if err != nil {
+			return Minted{}, known(err)
+		}
+		return Minted{Token: token, Fingerprint: fingerprint.String()}, nil
+	})
 }
 
 func (l localHooks) ListHookTokens(ctx context.Context) ([]hook.Info, error) {
-	return l.tokens.List(ctx)
+	return command(ctx, l.trail, operatorCommand{name: "hook-token list"}, l.tokens.List)
 }
 
 func (l localHooks) RevokeHookToken(ctx context.Context, name string) (bool, error) {
-	if err := recordCommand(ctx, l.trail, "hook-token revoke", "", name); err != nil {
-		return false, err
-	}
-	err := l.tokens.Revoke(ctx, name)
-	if errors.Is(err, hook.ErrNoToken) {
-		return false, nil
-	}
-	return err == nil, known(err)
+	return command(ctx, l.trail, operatorCommand{name: "hook-token revoke", detail: name}, func(ctx context.Context) (bool, error) {
+		err := l.tokens.Revoke(ctx, name)
+		if errors.Is(err, hook.ErrNoToken) {
+			return false, nil
+		}
+		return err == nil, known(err)
+	})
 }
 
 // known makes an error of the catalogue of one that says what is wrong with what

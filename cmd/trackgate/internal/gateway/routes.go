@@ -64,7 +64,7 @@ func (u untilStopped) Wait(ctx context.Context, after string) error {
 }
 
 // services are what the private side offers, by their routes.
-func services(authority *handshake.Authority, stores *stores, stopped context.Context, b *bridge.Bridge) (map[string]*xmlrpc.Registry, error) {
+func services(stopped context.Context, authority *handshake.Authority, stores *stores, b *bridge.Bridge) (map[string]*xmlrpc.Registry, error) {
 	all := map[string]*xmlrpc.Registry{routeAll: xmlrpc.NewRegistry()}
 	for _, service := range []struct {
 		route, prefix string

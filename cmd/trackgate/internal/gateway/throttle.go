@@ -28,7 +28,7 @@ type throttle struct {
 	rules    map[string][]ratelimit.Rule // by what they are asked on
 	private  *ratelimit.Throttle
 	public   *ratelimit.Throttle
-	gate     *auditedGate // of the handshake
+	gate     *ratelimit.Gate // of the handshake
 	hooks    *auditedGate
 	trail    *audit.Trail
 	callers  ratelimit.Callers
@@ -99,17 +99,12 @@ func (t *throttle) throttles(cfg *config.Config, limiter ratelimit.Limiter, m *m
 	if t.public, err = ratelimit.NewThrottle(limiter, t.callers, m, opts...); err != nil {
 		return err
 	}
-	if t.gate, err = t.newGate(config.OnHandshake, config.OnHandshakeFailures, routeHandshake); err != nil {
+	if t.gate, err = t.public.Gate(t.rules[config.OnHandshake], t.rules[config.OnHandshakeFailures]); err != nil {
 		return err
 	}
-	t.hooks, err = t.newGate(config.OnHooks, config.OnHookFailures, routeHooks)
+	gate, err := t.public.Gate(t.rules[config.OnHooks], t.rules[config.OnHookFailures])
+	t.hooks = &auditedGate{Gate: gate, trail: t.trail, callers: t.callers, name: config.OnHooks, route: routeHooks}
 	return err
-}
-
-// newGate makes the gate before a public route.
-func (t *throttle) newGate(on, failures, route string) (*auditedGate, error) {
-	gate, err := t.public.Gate(t.rules[on], t.rules[failures])
-	return &auditedGate{Gate: gate, trail: t.trail, callers: t.callers, name: on, route: route}, err
 }
 
 // refused notes what the private side refuses.

@@ -93,13 +93,14 @@ func originated(listener, route string, callers ratelimit.Callers, next http.Han
 	})
 }
 
-// auditedGate notes what a gate refuses.
+// auditedGate notes what a gate refuses. That of the handshake needs none: the
+// handler notes it, with the token.
 type auditedGate struct {
 	*ratelimit.Gate
 	trail   *audit.Trail
 	callers ratelimit.Callers
-	name    string // of the policies, and of the route that they guard
-	route   string
+	name    string // of the policies
+	route   string // which they guard
 }
 
 var _ handshake.Admission = (*auditedGate)(nil)
@@ -130,12 +131,4 @@ func (a auditedBridge) TrackerLogin(tracker string, outcome bridge.Outcome, took
 		e.Outcome, e.Reason = audit.Failed, string(outcome)
 	}
 	a.trail.Note(context.Background(), e)
-}
-
-// command records an operator's command before it is carried out.
-func recordCommand(ctx context.Context, trail *audit.Trail, name, subject, detail string) error {
-	return trail.Record(ctx, audit.Entry{
-		Subsystem: audit.SubsystemOperator, Code: audit.OperatorCommand, Outcome: audit.Done,
-		Listener: listenerControl, Name: name, Subject: subject, Detail: detail,
-	})
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -31,17 +32,21 @@ func newAuthority(cfg *config.Config, store handshake.Store, opts ...handshake.O
 
 // OpenOperator opens the store of a data directory for operator commands, when
 // no gateway runs there.
-func OpenOperator(ctx context.Context, cfg *config.Config, dir string, logger *slog.Logger) (Operator, func() error, error) {
-	stores, err := openStores(ctx, cfg, dir, logger)
+func OpenOperator(ctx context.Context, cfg *config.Config, env Environment) (Operator, func() error, error) {
+	stores, err := openStores(ctx, cfg, env.DataDir, env.Logger)
 	if err != nil {
 		return nil, nil, err
 	}
-	authority, err := newAuthority(cfg, stores.tokens, handshake.WithObserver(handshake.NewLogObserver(logger)))
+	trail, err := openTrail(ctx, cfg, stores, env)
 	if err != nil {
-		_ = stores.close()
-		return nil, nil, err
+		return nil, nil, errors.Join(err, stores.close())
 	}
-	return localOperator{authority}, stores.close, nil
+	closeBoth := func() error { return errors.Join(closeTrail(trail), stores.close()) }
+	authority, err := newAuthority(cfg, stores.tokens, handshake.WithTrail(trail), handshake.WithObserver(handshake.NewLogObserver(env.Logger)))
+	if err != nil {
+		return nil, nil, errors.Join(err, closeBoth())
+	}
+	return auditedOperator{localOperator{authority}, trail}, closeBoth, nil
 }
 
 // minter gives the bridge its tokens.
