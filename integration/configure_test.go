@@ -50,7 +50,7 @@ func TestAnUnknownKeyNamesTheNearestOne(t *testing.T) {
 		{"in a tracker", "[[tracker]]\nname = \"a\"\nurl = \"http://a.example\"\ndialekt = \"trac\"\n", nil, "", []string{"dialekt", "tracker.dialect"}},
 		{"in a watch", "[[tracker]]\nname = \"a\"\n[[tracker.watch]]\nintervall = \"5m\"\n", nil, "", []string{"tracker.watch.interval"}},
 		{"in a hook", "[[hook]]\nname = \"a\"\nacept = [\"bearer\"]\n", nil, "", []string{"hook.acept", "hook.accept"}},
-		{"in a field of a hook", "[[hook]]\nname = \"a\"\n[[hook.field]]\nnmae = \"a\"\n", nil, "", []string{"hook.field.name", "trackgate.toml:4"}},
+		{"in a field of a hook", "[[hook]]\nname = \"a\"\n[[hook.field]]\nnam = \"a\"\n", nil, "", []string{"hook.field.name", "trackgate.toml:4"}},
 		{"in the environment", "", []string{"TRACKGATE_TOKEN_LIFETIMES=5m"}, "", []string{"TRACKGATE_TOKEN_LIFETIMES", "TRACKGATE_TOKEN_LIFETIME"}},
 		{"on the command line", "", nil, "public.trusted_proxy=127.0.0.1", []string{"public.trusted_proxy", "public.trusted_proxies"}},
 	} {

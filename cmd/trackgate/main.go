@@ -87,7 +87,8 @@ Usage:
   trackgate audit list [FILTERS]               show the last entries of the audit trail; --json, --limit N
   trackgate audit follow [FILTERS]             show entries as they come; --json
   trackgate audit export [FILTERS]             write all entries, as lines of JSON
-  trackgate audit verify [--from FILE]         look for entries that were changed or removed; --json
+  trackgate audit verify [--from FILE]         look for entries that were changed or removed; --json,
+                                                 --allow-unkeyed for what is older than the first key
   trackgate audit checkpoint                   print where the trail is, to be kept elsewhere
   trackgate version                            print the version
   trackgate help                               print this

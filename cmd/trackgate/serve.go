@@ -17,7 +17,7 @@ import (
 
 // serve runs the gateway until ctx ends.
 func (p *program) serve(ctx context.Context, args []string) int {
-	var s settings
+	s := settings{serving: true}
 	fs := p.flags("serve", &s)
 	readyFile := fs.String("ready-file", "", "")
 	switch err := parse(fs, &s, args); {

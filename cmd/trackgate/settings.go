@@ -17,6 +17,8 @@ type settings struct {
 	file string
 	data string
 	sets []string
+	// serving is whether the gateway itself is to run.
+	serving bool
 }
 
 func (p *program) flags(name string, s *settings) *flag.FlagSet {
@@ -47,7 +49,7 @@ func parse(fs *flag.FlagSet, s *settings, args []string) error {
 
 // load reads the configuration and finds the data directory.
 func (p *program) load(s *settings) (*config.Config, string, error) {
-	cfg, err := config.Load(config.Source{File: s.file, Environ: p.environ, Sets: s.sets})
+	cfg, err := config.Load(config.Source{File: s.file, Environ: p.environ, Sets: s.sets, Command: !s.serving})
 	if err != nil {
 		return nil, "", err
 	}

@@ -101,8 +101,8 @@ func (p *program) mint(ctx context.Context, op gateway.Operator, tracker string)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(p.stdout, minted.Token)
-	return nil
+	_, err = fmt.Fprintln(p.stdout, minted.Token)
+	return err
 }
 
 // tokenRefs reads which tokens a command is about: the fingerprints among its

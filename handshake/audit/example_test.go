@@ -48,7 +48,7 @@ func Example() {
 	fmt.Println(report.Entries, "entries,", len(report.Problems), "problems", err)
 	// Output:
 	// 1 gateway.started by invalid IP, name "gw-1"
-	// 2 trail.witnessed by invalid IP, name ""
+	// 2 trail.witnessed by invalid IP, name "gw-1"
 	// 3 hook.authentication_failed by 192.0.2.7, name "ci"
 	// 4 throttle.refused by 192.0.2.7, name ""
 	// 5 gateway.stopped by invalid IP, name "gw-1"

@@ -211,7 +211,7 @@ func TestFiltersChooseEntries(t *testing.T) {
 
 func TestWhatIsNoFilterIsNamed(t *testing.T) {
 	for key, text := range map[string]string{
-		"nmae": "x", "since": "yesterday", "until": "-5", "subsystem": "tokens", "code": "70000", "outcome": "good", "caller": "example.org",
+		"nam": "x", "since": "yesterday", "until": "-5", "subsystem": "tokens", "code": "70000", "outcome": "good", "caller": "example.org",
 		"chain": "xyz", "evil\x1b": "",
 	} {
 		_, err := ParseFilter(map[string]string{key: text})

@@ -34,7 +34,7 @@ func (r *Report) OK() bool { return len(r.Problems) == 0 }
 // ChainReport is one chain of a [Report].
 type ChainReport struct {
 	Chain ChainID `json:"chain"`
-	// Gateway is the name of the gateway, as far as the beginning is there.
+	// Gateway is the name of the gateway, as far as there is an entry that tells it.
 	Gateway string `json:"gateway,omitempty"`
 	// First and Last are the numbers of the entries that are there, Entries how many.
 	First   uint64 `json:"first"`

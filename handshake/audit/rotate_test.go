@@ -39,6 +39,10 @@ func TestOldEntriesMakeRoom(t *testing.T) {
 				if !r.OK() || r.Dropped == 0 || r.Met+r.Dropped != len(from) {
 					t.Errorf("%d met, %d dropped of %d, problems %v", r.Met, r.Dropped, len(from), r.Problems)
 				}
+				// The entry that began the chain is gone, and it is still known whose it is.
+				if tc.reason == ReasonAge && r.Chains[0].Gateway != "gw-1" {
+					t.Errorf("the gateway is %q", r.Chains[0].Gateway)
+				}
 				all := written(t, store)
 				i := slices.IndexFunc(all, func(e Listed) bool { return e.Subsystem == SubsystemTrail && e.Code == TrailDropped })
 				if i < 0 || all[i].Reason != tc.reason || all[i].Outcome != Done || !strings.HasSuffix(all[i].Detail, "entries") {

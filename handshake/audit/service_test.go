@@ -98,7 +98,7 @@ func TestWrongCallsAreFaults(t *testing.T) {
 		{"a limit of nothing", []any{"", 0}, 400, "1000"},
 		{"a limit too large", []any{"", MaxPage + 1}, 400, "1000"},
 		{"no position", []any{"x\nforged", 1}, 400, "position"},
-		{"a filter that is not known", []any{"", 1, map[string]any{"nmae": "x"}}, 400, "nmae"},
+		{"a filter that is not known", []any{"", 1, map[string]any{"nam": "x"}}, 400, "nam"},
 		{"a filter of another type", []any{"", 1, map[string]any{"name": []any{"x"}}}, 400, "name"},
 		{"a filter with a value that is none", []any{"", 1, map[string]any{"outcome": "good"}}, 400, "outcome"},
 		{"no limit", []any{""}, -32602, ""},

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -266,6 +267,7 @@ func (v *verifier) heed(c *chainState, h Header, e Entry) {
 			}
 		}
 	case e.Subsystem == SubsystemTrail && e.Code == TrailWitnessed:
+		c.gateway = cmp.Or(c.gateway, e.Name) // the first entry may have made room
 		for _, head := range e.Heads.All() {
 			v.witness(h, e, head)
 		}

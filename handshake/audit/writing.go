@@ -203,7 +203,7 @@ func (t *Trail) witness(heads []Head) ([]Entry, map[ChainID]uint64) {
 		detail = fmt.Sprintf("%d more chains are not listed", len(moved)-maxWitnessed)
 		moved = moved[:maxWitnessed]
 	}
-	e := Entry{Time: t.set.now(), Subsystem: SubsystemTrail, Code: TrailWitnessed, Outcome: Done, Detail: detail}
+	e := Entry{Time: t.set.now(), Subsystem: SubsystemTrail, Code: TrailWitnessed, Outcome: Done, Name: t.set.gateway, Detail: detail}
 	return withHeads(e, moved), seen
 }
 

@@ -3,6 +3,8 @@ package config
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -243,5 +245,18 @@ func TestWrongHooksAndWatchesAreRefusedAtStart(t *testing.T) {
 				t.Errorf("not fit for a log line: %v", err)
 			}
 		})
+	}
+}
+
+func TestACommandBesideTheGatewayNeedsNoSecretOfAHook(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "trackgate.toml")
+	if err := os.WriteFile(file, []byte("[[hook]]\nname = \"signed\"\naccept = [\"standard-webhooks\"]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(Source{File: file, Command: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err := Load(Source{File: file}); err == nil {
+		t.Error("the gateway itself would run without the secret")
 	}
 }

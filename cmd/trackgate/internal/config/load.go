@@ -49,6 +49,9 @@ type Source struct {
 	File    string   // path of a TOML file, "" for none
 	Environ []string // "NAME=value" as of os.Environ; only TRACKGATE_ names count
 	Sets    []string // "section.key=value"
+	// Command is whether it is for a command beside the gateway, which need not be
+	// given the secrets of hooks.
+	Command bool
 }
 
 // Load reads the sources over the defaults and checks the result. An error
@@ -84,7 +87,7 @@ func Load(src Source) (*Config, error) {
 	if err := c.readCredentials(src.Environ); err != nil {
 		return nil, err
 	}
-	if err := c.readHookSecrets(src.Environ); err != nil {
+	if err := c.readHookSecrets(src.Environ, src.Command); err != nil {
 		return nil, err
 	}
 	return c, nil

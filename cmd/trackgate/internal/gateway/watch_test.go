@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -16,7 +15,7 @@ import (
 
 func openFeed(t *testing.T) feed.Store {
 	t.Helper()
-	store, err := boltstore.Open(filepath.Join(t.TempDir(), "store.db"), boltstore.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+	store, err := boltstore.Open(filepath.Join(t.TempDir(), "store.db"), boltstore.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
