@@ -17,12 +17,13 @@ import (
 // Behind the fence it carries the label of a reign, in the room of most of the
 // time of minting:
 //
-//   - | kind 1 digit | label 10 digits | lifetime 5 digits | minted 3 digits, modulo 1000 | tracker
+//	minus sign | kind 1 digit | label 10 digits | lifetime 5 digits | minted 3 digits, modulo 1000 | tracker
 //
 // Without a tracker both are integers of 64 bits, for which Redis needs no
-// allocation of its own. Whoever presents a token says with it when it was minted,
-// and cannot lie, since the hash is over that too: the scripts make the first form
-// of the second. A token that has ended needs no label, and is
+// allocation of its own. A token's text says when it was minted, and the hash is
+// over all of the text, so that the time that comes with an ID can be relied on: with
+// it the scripts make the first form of the second. A token that has ended needs no
+// label, and is
 //
 //	mark 1 | the 19 digits | ended 6 bytes, Unix milliseconds, big-endian | attempt 16 bytes | tracker
 const (

@@ -61,9 +61,11 @@ func wantWoken(t *testing.T, url string, s *redisstore.Store, woken <-chan error
 	})
 }
 
-// blockedOn waits until a gateway waits at a server.
-func blockedOn(t *testing.T, server *redistest.Server) {
+// blockedOn waits until a gateway waits at a server, and n callers with it: one that
+// is still looking for events when the server dies fails, as any reading does.
+func blockedOn(t *testing.T, server *redistest.Server, s *redisstore.Store, n int) {
 	t.Helper()
+	redistest.Until(t, "all wait", func() bool { return s.Waiting() == n })
 	redistest.Until(t, "the gateway waits", func() bool { return server.Info("blocked_clients") == "1" })
 }
 
@@ -79,7 +81,7 @@ func TestWhoWaitsIsWokenAfterRedisWasRestartedOrCutOff(t *testing.T) {
 		s := open(t, front.URL())
 		after := append1(t, s.Feed(), "first")
 		woken := waiting(t.Context(), 10, s.Feed(), after)
-		blockedOn(t, server)
+		blockedOn(t, server, s, 10)
 		disturb()
 		wantWoken(t, front.URL(), s, woken, 10, after)
 		if err := s.Close(); err != nil {
@@ -98,7 +100,7 @@ func TestWhoWaitsIsWokenByTheNewPrimaryOfSentinels(t *testing.T) {
 	after := append1(t, s.Feed(), "first")
 	primary.Heard(2)
 	woken := waiting(t.Context(), 10, s.Feed(), after)
-	blockedOn(t, primary)
+	blockedOn(t, primary, s, 10)
 	primary.Kill()
 	set.Settled(1)
 	wantWoken(t, set.URL(), s, woken, 10, after)
@@ -113,7 +115,7 @@ func TestWhoWaitsIsWokenByTheNewPrimaryOfACluster(t *testing.T) {
 	primary, replica := cluster.Owner(cluster.Slot("trackgate:{feed}:events"))
 	primary.Heard(1)
 	woken := waiting(t.Context(), 10, s.Feed(), after)
-	blockedOn(t, primary)
+	blockedOn(t, primary, s, 10)
 	primary.Kill()
 	redistest.Until(t, "the replica is promoted", func() bool { return replica.Info("role") == "master" })
 	wantWoken(t, cluster.URL(), s, woken, 10, after)
@@ -129,7 +131,7 @@ func TestTheFeedGoesOnWhenItsSlotHasMoved(t *testing.T) {
 	woken := waiting(t.Context(), 10, f, after)
 	slot := cluster.Slot("trackgate:{feed}:events")
 	from, _ := cluster.Owner(slot)
-	blockedOn(t, from)
+	blockedOn(t, from, s, 10)
 	to := cluster.Primaries()[0]
 	if to == from {
 		to = cluster.Primaries()[1]
@@ -155,7 +157,7 @@ func TestWaitingWithoutTheRightToIsAnError(t *testing.T) {
 	}
 	server.Do("acl", "setuser", "default", "+xread")
 	woken := waiting(t.Context(), 1, s.Feed(), "")
-	blockedOn(t, server)
+	blockedOn(t, server, s, 1)
 	append1(t, s.Feed(), "1")
 	if err := <-woken; err != nil {
 		t.Errorf("with the right: %v", err)

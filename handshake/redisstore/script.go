@@ -78,10 +78,10 @@ end
 ` + openToken + `return v`)
 
 // confirmScript repeats a minting that found its key taken. KEYS[1] is the token,
-// ARGV[1] the value that it is to have, ARGV[2] when it was minted. It returns 1 when the value is there and
-// live, whatever its label: then an earlier delivery made it, and nobody has been
-// told of it yet. The value is written again for the sake of its label, and so
-// that there is something for replicas to acknowledge.
+// ARGV[1] the value that it is to have, ARGV[2] when it was minted. It returns 1
+// when the value is there and live, whatever its label: then an earlier delivery
+// made it, and nobody has been told of it yet. The value is written again for the
+// sake of its label, and so that there is something for replicas to acknowledge.
 var confirmScript = newScript(takeLabel + `
 local v = redis.call('GET', KEYS[1])
 if not v or (take_label(v)) ~= (take_label(ARGV[1])) then return 0 end

@@ -248,3 +248,68 @@ func TestChainsAreWholeAfterTheServerWasKilled(t *testing.T) {
 		}
 	}
 }
+
+// A trail that takes nothing gives nothing up either, and does not count what it did
+// not take.
+func TestATrailThatCannotBeWrittenMakesNoRoom(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, server.URL())
+	defer func() { _ = s.Close() }()
+	beginChain(t, s)
+	add(t, s, "1")
+	add(t, s, "2")
+	ctx := context.Background()
+	before, err := s.Trail().Read(ctx, "", 10)
+	if err != nil || len(before) != 2 {
+		t.Fatalf("%d blocks, error %v", len(before), err)
+	}
+	server.Do("acl", "setuser", "default", "-xadd")
+	for range 3 {
+		if err := s.Trail().Append(ctx, detailed("3")); err == nil {
+			t.Error("an entry was added")
+		}
+	}
+	if err := s.Trail().Drop(ctx, before[0].After, detailed("dropped")); err == nil {
+		t.Error("room was made")
+	}
+	if now, err := s.Trail().Read(ctx, "", 10); err != nil || len(now) != 2 {
+		t.Errorf("there are %d blocks, error %v", len(now), err)
+	}
+	server.Do("acl", "setuser", "default", "+xadd")
+	add(t, s, "4")
+	blocks, err := s.Trail().Read(ctx, "", 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum int64
+	for _, b := range blocks {
+		sum += int64(len(b.Data))
+	}
+	if size, _, err := s.Trail().Size(ctx); size != sum || err != nil {
+		t.Errorf("the trail takes %d bytes, by its own count %d, error %v", sum, size, err)
+	}
+	if found, problems := details(t, s); len(problems) > 0 || !slices.Contains(found, "4") {
+		t.Errorf("the trail has %q, problems %v", found, problems)
+	}
+}
+
+func TestRoomIsMadeInOneStepWithTheEntryThatSaysSo(t *testing.T) {
+	server := redistest.Start(t)
+	s := open(t, server.URL())
+	defer func() { _ = s.Close() }()
+	beginChain(t, s)
+	add(t, s, "1")
+	add(t, s, "2")
+	ctx := context.Background()
+	before, err := s.Trail().Read(ctx, "", 10)
+	if err != nil || len(before) != 2 {
+		t.Fatalf("%d blocks, error %v", len(before), err)
+	}
+	server.Do("acl", "setuser", "default", "-xadd")
+	if err := s.Trail().Drop(ctx, before[0].After, detailed("dropped")); err == nil {
+		t.Error("room was made")
+	}
+	if now, err := s.Trail().Read(ctx, "", 10); err != nil || len(now) != 2 {
+		t.Errorf("without its entry: %d blocks are left, error %v", len(now), err)
+	}
+}

@@ -16,7 +16,8 @@ import (
 // say, and either of drop and block possibly empty. A head of zeros is none. The
 // script returns what stands under the chain's name after it, and the ID of the
 // latest drop. With another head there than must be, it changes nothing: that
-// includes the repetition of a command that was executed.
+// includes the repetition of a command that was executed. The block is added first:
+// should Redis not let it be, nothing else has changed.
 var sealScript = newScript(`
 local a, heads, blocks = ARGV[2], KEYS[1], KEYS[2]
 local chain, want, new = string.sub(a, 1, 16), string.sub(a, 17, 56), string.sub(a, 57, 96)
@@ -26,6 +27,11 @@ local value = redis.call('HGET', heads, chain) or ''
 local there = string.sub(value, 1, 40)
 if value == '' then there = string.rep('\0', 40) end
 if block ~= '' and there ~= want then return {value, redis.call('HGET', heads, 'floor') or ''} end
+if block ~= '' then
+  local total = string.format('%.0f', tonumber(redis.call('HGET', heads, 'bytes') or '0') + #block)
+  value = new .. redis.call('XADD', blocks, '*', 'b', block, 't', total)
+  redis.call('HSET', heads, chain, value, 'bytes', total)
+end
 if drop ~= '' then
   local ms, seq = string.match(drop, '^(%d+)-(%d+)$')
   ms, seq = tonumber(ms), tonumber(seq)
@@ -39,11 +45,6 @@ if drop ~= '' then
       if m < ms or m == ms and s < seq then redis.call('HDEL', heads, all[i]) end
     end
   end
-end
-if block ~= '' then
-  local total = redis.call('HINCRBY', heads, 'bytes', #block)
-  value = new .. redis.call('XADD', blocks, '*', 'b', block, 't', string.format('%.0f', total))
-  redis.call('HSET', heads, chain, value)
 end
 return {value, redis.call('HGET', heads, 'floor') or ''}
 `)
