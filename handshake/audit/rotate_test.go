@@ -23,7 +23,7 @@ func TestOldEntriesMakeRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newMemory()
 				keys := testKeys(t)
-				trail := opened(t, store, append(tc.opts, WithKeys(keys))...)
+				trail := opened(t, store, append(tc.opts, WithKeys(keys), WithGateway("gw-1"))...)
 				var from []Head
 				for range 600 {
 					if err := trail.Record(t.Context(), mintEntryNow()); err != nil {
