@@ -78,6 +78,8 @@ type batches struct {
 	limit    time.Duration
 	// journal, when it is set, has blocks that a pipeline takes along.
 	journal *journal
+	// joins is whether commands about several keys may be one: not on a cluster.
+	joins bool
 }
 
 // idle is whether there is nothing to add.
@@ -148,7 +150,14 @@ func (v *server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 			s.reign, s.outcome = r, errUnconfirmed
 		}
 		tail, ride := v.batches.newTail(ctx), v.batches.journal.board(ctx)
-		err = next(ctx, tail.after(ride.before(cmds)))
+		sent, joined := cmds, []joined(nil)
+		if v.batches.joins {
+			sent, joined = join(ctx, cmds)
+		}
+		err = next(ctx, tail.after(ride.before(sent)))
+		for _, j := range joined {
+			j.share()
+		}
 		outcome := v.judge(r, tail)
 		// Those who wait for the block are told before the callers of the commands wake.
 		err = ride.land(cmds, err, outcome)

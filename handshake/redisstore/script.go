@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"strconv"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -17,27 +18,43 @@ local function take_label(v)
 end
 `
 
-// openToken begins the scripts on tokens. KEYS[1] is the token, ARGV[1] what a
-// [stamp] says of the fence, and ARGV[2] when the token was minted. It leaves the
-// token's value without its label in v, and returns nil for a token that the store
-// does not have: one that is live and of an earlier reign is as good as forgotten.
-const openToken = takeLabel + `
-local v, label = redis.call('GET', KEYS[1]), ''
-if not v then return v end
-v, label = take_label(v)
-local live, mode = string.find(v, '^%d'), string.sub(ARGV[1], 1, 1)
-if live and mode ~= '*' and label ~= string.sub(ARGV[1], 2) and (mode == '!' or label ~= '') then return false end
+// openToken is a function that gets a token. ARGV[1] is what a [stamp] says of the
+// fence, and minted when the token was minted, in Unix milliseconds. It returns the
+// value without its label, and whether that is of a live token; false stands for a
+// token that the store does not have: one that is live and of an earlier reign is as
+// good as forgotten.
+const openToken = `
+local mode, reign = string.sub(ARGV[1], 1, 1), string.sub(ARGV[1], 2)
+local function open_token(key, minted)
+  local v, label = redis.call('GET', key), ''
+  if not v then return false end
+  local first = string.byte(v)
+  if first == 45 then
+    v, label = string.sub(v, 2, 2) .. minted .. string.sub(v, 13, 17) .. string.sub(v, 21), string.sub(v, 3, 12)
+  elseif not first or first < 48 or first > 57 then
+    return v, false
+  end
+  if mode ~= '*' and label ~= reign and (mode == '!' or label ~= '') then return false end
+  return v, true
+end
 `
 
-// endScript takes a live token to a final status. ARGV continues with the mark
-// of the status, the time as a number and as six bytes, the attempt, the retention
-// in milliseconds, and for a consumption the kind as one digit and the tracker. It
-// returns the value of the token after that, which says whether this attempt ended
-// it; nil means that there is none.
+// endScript takes live tokens to a final status, each by itself. KEYS are the tokens,
+// and behind them the heads of the audit trail where intentions count. ARGV[2] is the
+// retention in milliseconds, and ARGV[3] the number of tokens; six arguments for each
+// token follow:
 //
-// With KEYS[2], the heads of the audit trail, the last of ARGV is the name of a
-// chain and the head that it must have. With another one, or with anything else, a
-// token that could be ended is left alone, and the answer is 0.
+//	minted     when it was minted, in Unix milliseconds
+//	now        the time of the claim, likewise
+//	ended      what stands in the value of a token that has ended but the 19 digits
+//	kind       the digit that the token must have, or nothing
+//	tracker    the tracker that the token must have, if there is a kind
+//	intention  the name of a chain and the head that it must have, or '-'
+//
+// It returns the value of each token after that, which says whether this attempt ended
+// it, nil where there is none, or the error that Redis had with it. With another head,
+// or with an intention that is neither of the two, a token that could be ended is left
+// alone, and the answer is 0.
 //
 // The value outlives the token's own expiry by the retention. It must never go
 // before that expiry: a SET of the minting that a broken connection delivers late
@@ -46,36 +63,60 @@ if live and mode ~= '*' and label ~= string.sub(ARGV[1], 2) and (mode == '!' or 
 // The order of the conditions does not matter here: the reason of a refusal is
 // found in the value that is returned.
 var endScript = newScript(openToken + `
-if not live then return v end
-local left = string.sub(v, 2, 14) + string.sub(v, 15, 19) * 1000 - ARGV[4]
-if left <= 0 then return v end
-if ARGV[8] and (string.sub(v, 1, 1) ~= ARGV[8] or string.sub(v, 20) ~= ARGV[9]) then return v end
-if KEYS[2] then
-  local intended = ARGV[#ARGV]
-  if #intended ~= 56 then return 0 end
-  local there = redis.call('HGET', KEYS[2], string.sub(intended, 1, 16)) or ''
-  if string.sub(there, 1, 40) ~= string.sub(intended, 17) then return 0 end
+local retention, n, heads = ARGV[2], tonumber(ARGV[3]), {}
+local function intended(intention)
+  if intention == '-' then return true end
+  if #intention ~= 56 then return false end
+  local chain = string.sub(intention, 1, 16)
+  if not heads[chain] then
+    heads[chain] = string.sub(redis.call('HGET', KEYS[n + 1], chain) or '', 1, 40)
+  end
+  return heads[chain] == string.sub(intention, 17)
 end
-v = ARGV[3] .. string.sub(v, 1, 19) .. ARGV[5] .. ARGV[6] .. string.sub(v, 20)
-redis.call('SET', KEYS[1], v, 'PX', string.format('%d', ARGV[7] + left))
+local function finish(key, minted, now, ended, kind, tracker, intention)
+  local v, live = open_token(key, minted)
+  if not live then return v end
+  local left = minted + string.sub(v, 15, 19) * 1000 - now
+  if left <= 0 then return v end
+  if kind ~= '' and (string.sub(v, 1, 1) ~= kind or string.sub(v, 20) ~= tracker) then return v end
+  if not intended(intention) then return 0 end
+  v = string.sub(ended, 1, 1) .. string.sub(v, 1, 19) .. string.sub(ended, 2) .. string.sub(v, 20)
+  redis.call('SET', key, v, 'PX', string.format('%d', retention + left))
+  return v
+end
+local answer = {}
+for i = 1, n do
+  local a = 6 * i - 2
+  local ok, v = pcall(finish, KEYS[i], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
+  if not ok and type(v) ~= 'table' then v = redis.error_reply(tostring(v)) end
+  answer[i] = v
+end
+return answer
+`)
+
+// lookScript returns the value of the token KEYS[1], which was minted at ARGV[2].
+var lookScript = newScript(openToken + `
+local v = open_token(KEYS[1], ARGV[2])
 return v
 `)
 
-// lookScript returns the value of a token.
-var lookScript = newScript(openToken + `return v`)
-
 // findScript is lookScript for a token of which nobody knows when it was minted.
-// ARGV[2] is the time now instead. What the token has left to live tells about when
-// it was minted, late by as long as the minting took and early by as long as this
-// question does; the three digits tell the rest, if it is late by less than 600 ms
-// or early by no more than 400.
-var findScript = newScript(`
+// ARGV[2] is the time now instead, and ARGV[3] the token's part of the time for which
+// keys stay. What the token has left to live tells about when it was minted, late by
+// as long as the minting took and early by as long as this question does; the three
+// digits tell the rest, if it is late by less than 600 ms or early by no more than 400.
+var findScript = newScript(openToken + `
+local minted = ARGV[2]
 local there = redis.call('GET', KEYS[1])
 if there and string.find(there, '^%-' .. string.rep('%d', 19)) then
-  local about = ARGV[2] + redis.call('PTTL', KEYS[1]) - string.sub(there, 13, 17) * 1000
-  ARGV[2] = string.format('%d', about - (about - string.sub(there, 18, 20) + 400) % 1000 + 400)
+  local life = string.sub(there, 13, 17) * 1000
+  local stays = math.floor(math.min(life / 2, ` + strconv.FormatInt(maxStay.Milliseconds(), 10) + `) * ARGV[3] / 65536)
+  local about = minted + redis.call('PTTL', KEYS[1]) - stays - life
+  minted = string.format('%d', about - (about - string.sub(there, 18, 20) + 400) % 1000 + 400)
 end
-` + openToken + `return v`)
+local v = open_token(KEYS[1], minted)
+return v
+`)
 
 // confirmScript repeats a minting that found its key taken. KEYS[1] is the token,
 // ARGV[1] the value that it is to have, ARGV[2] when it was minted. It returns 1

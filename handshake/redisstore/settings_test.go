@@ -98,7 +98,7 @@ func TestKeysLiveAsLongAsTheyAreNeededAndAreSmall(t *testing.T) {
 	if err := s.Mint(ctx, record); err != nil {
 		t.Fatal(err)
 	}
-	wantTTL(10 * time.Minute)
+	wantTTL(11 * time.Minute)
 	if size, err := raw.MemoryUsage(ctx, key).Result(); err != nil || size > 150 {
 		t.Errorf("a live token takes %d bytes, error %v", size, err)
 	}

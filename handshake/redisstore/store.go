@@ -1,8 +1,9 @@
 // Package redisstore keeps the gateway's tokens in Redis, for any number of
 // gateways that share them.
 //
-// A token is one key. Consuming it is one script on that key, which Redis runs
-// as one step, on a cluster as well. Concurrent requests of a gateway share
+// A token is one key, and consuming it one step of Redis: a script on that key on a
+// cluster, on a single server a script on the keys of all that are claimed at the
+// time, each of which it judges by itself. Concurrent requests of a gateway share
 // round trips: go-redis gathers what waits while one pipeline is under way
 // into the next.
 //
@@ -54,6 +55,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -159,7 +161,7 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	s.commands = pipeline
 	s.journal, s.watcher = newJournal(s), newWatcher(s)
 	if _, apart := client.(*redis.ClusterClient); !apart {
-		s.batches.journal = s.journal
+		s.batches.journal, s.batches.joins = s.journal, true
 	}
 	return s, nil
 }
@@ -231,9 +233,9 @@ func (s *Store) mint(ctx context.Context, id handshake.ID, value string, lifetim
 
 // Consume takes a token from live to used.
 //
-// A token expires by the clock of Redis, which removes the key, and by that of
-// the claim, whichever comes first: a gateway whose clock is wrong can end
-// tokens early, and cannot make them live longer.
+// A token expires by the clock of the claim, and by that of Redis, which removes the
+// key up to a minute later (by half the lifetime at most): a gateway whose clock is
+// wrong can end tokens early, and make them live longer by no more than that.
 //
 // The intention of a claim with a note stands in the trail before the token is
 // touched. Where the trail is on the same server, both are sent at once, and the
@@ -285,35 +287,31 @@ func (s *Store) consumeBehind(ctx context.Context, c handshake.Claim, intention 
 }
 
 func (s *Store) consume(ctx context.Context, c handshake.Claim, intention *group) (handshake.Record, handshake.Reason, error) {
-	return s.end(ctx, c, handshake.Used, intention, func(r handshake.Record) handshake.Reason { return r.Judge(c) },
-		int(c.Kind), c.Tracker)
+	judge := func(r handshake.Record) handshake.Reason { return r.Judge(c) }
+	return s.end(ctx, c, handshake.Used, intention, judge, strconv.Itoa(int(c.Kind)))
 }
 
 // Revoke takes a live token to revoked.
 func (s *Store) Revoke(ctx context.Context, id handshake.ID, at time.Time) (handshake.Record, handshake.Reason, error) {
 	c := handshake.Claim{ID: id, At: at}
-	return s.end(ctx, c, handshake.Revoked, nil, func(r handshake.Record) handshake.Reason { return r.JudgeRevocation(at) })
+	return s.end(ctx, c, handshake.Revoked, nil, func(r handshake.Record) handshake.Reason { return r.JudgeRevocation(at) }, "")
 }
 
-// end runs the script that takes a live token to a final status. expected are
-// the kind and the tracker that the token must have, or nothing. With an intention
-// that is not in the trail it fails with errApart, and nothing was done.
+// end takes a live token to a final status. expected are the digit of the kind and the
+// tracker that the token must have, or nothing. With an intention that is not in the
+// trail it fails with errApart, and nothing was done.
 func (s *Store) end(
 	ctx context.Context, c handshake.Claim, status handshake.Status, intention *group,
-	judge func(handshake.Record) handshake.Reason, expected ...any,
+	judge func(handshake.Record) handshake.Reason, kind string,
 ) (handshake.Record, handshake.Reason, error) {
-	now := c.At.UnixMilli()
 	var reply any
 	var tried tries
 	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
 		attempt := s.attempts.next()
 		tried = append(tried, try{attempt, st})
-		args := append([]any{c.ID.Millis, marks[status], now, encodeMillis(now), attempt, s.retention.Milliseconds()}, expected...)
-		keys := []string{tokenKey(c.ID)}
-		if intention != nil {
-			keys, args = append(keys, trailHeads), append(args, intended{s.journal, intention})
-		}
-		reply, err = s.runKeys(ctx, endScript, keys, st, args...)
+		reply, err = s.finish(ctx, st, ended{
+			claim: &c, mark: marks[status], attempt: attempt, kind: kind, intention: intention,
+		})
 		return err
 	})
 	late := errors.Is(err, errReplicas) // which matters to a change and not to a refusal
@@ -373,10 +371,10 @@ func (s *Store) Lookup(ctx context.Context, id handshake.ID) (handshake.Record, 
 }
 
 // look runs a script that returns the value of a token.
-func (s *Store) look(ctx context.Context, sc script, id handshake.ID, millis int64) (handshake.Record, bool, error) {
+func (s *Store) look(ctx context.Context, sc script, id handshake.ID, args ...any) (handshake.Record, bool, error) {
 	var reply any
 	err := s.inReign(ctx, func(ctx context.Context, st *stamp) (err error) {
-		reply, err = s.run(ctx, sc, tokenKey(id), st, millis)
+		reply, err = s.run(ctx, sc, tokenKey(id), st, args...)
 		return err
 	})
 	switch {
