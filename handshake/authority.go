@@ -37,6 +37,7 @@ type Authority struct {
 	now       func() time.Time
 	observers []Observer
 	trackers  Trackers
+	accounts  func(context.Context) Account
 	trail     *audit.Trail
 }
 
@@ -58,10 +59,20 @@ func WithObserver(o Observer) Option {
 // WithTrackers sets how trackers are found; without it there are none.
 func WithTrackers(find Trackers) Option { return func(a *Authority) { a.trackers = find } }
 
+// WithAccounts sets who says what a new token is counted among. It is asked once for
+// each, with the context of the minting, and must be quick and safe for concurrent
+// use. The text carries its answer, and random characters where that is "" or no
+// account. Events tell which account a text carries ([Event.Account]).
+func WithAccounts(of func(context.Context) Account) Option {
+	return func(a *Authority) { a.accounts = of }
+}
+
+func noAccount(context.Context) Account { return "" }
+
 // New returns an authority over the tokens of a store, which stays the
 // caller's to close.
 func New(store Store, opts ...Option) (*Authority, error) {
-	a := &Authority{store: store, lifetime: DefaultLifetime, now: time.Now, trackers: noTrackers}
+	a := &Authority{store: store, lifetime: DefaultLifetime, now: time.Now, trackers: noTrackers, accounts: noAccount}
 	for _, opt := range opts {
 		opt(a)
 	}
@@ -90,7 +101,7 @@ func (a *Authority) Mint(ctx context.Context, kind Kind, tracker string) (string
 			return "", Fingerprint{}, err
 		}
 	}
-	text, id := newToken(now)
+	text, id := newToken(now, a.accounts(ctx), tracker != "")
 	record := Record{ID: id, Kind: kind, Tracker: tracker, Expires: id.Time().Add(a.lifetime)}
 	event := Event{Type: EventMinted, Time: now, Fingerprint: id.Fingerprint(), Kind: kind, Tracker: tracker}
 	if err := a.mint(ctx, record, event); err != nil {
@@ -99,6 +110,7 @@ func (a *Authority) Mint(ctx context.Context, kind Kind, tracker string) (string
 		a.observe(ctx, event)
 		return "", Fingerprint{}, unavailable(err)
 	}
+	event.Account = accountOf(text)
 	a.observe(ctx, event)
 	return text, event.Fingerprint, nil
 }
@@ -126,7 +138,7 @@ func (a *Authority) Accept(ctx context.Context, c Callback) (Reason, error) {
 	case err != nil:
 		event.Reason, event.Err = whyFailed(ctx, err), err
 	case reason == Granted:
-		event.Type = EventConsumed
+		event.Type, event.Account = EventConsumed, accountOf(c.Token)
 	}
 	a.noteCallback(ctx, event)
 	a.observe(ctx, event)
@@ -239,11 +251,13 @@ func (a *Authority) Revoke(ctx context.Context, token string) (Record, Reason, e
 	if !ok {
 		return Record{}, ReasonMalformed, nil
 	}
-	return a.revoke(ctx, id)
+	return a.revoke(ctx, id, accountOf(token))
 }
 
 // RevokeFingerprint is [Authority.Revoke] for the token that a fingerprint
-// names. It reads through the store: it is for operators.
+// names. It reads through the store: it is for operators. No store has a token's
+// text, so that the event names no account: where live tokens are counted by it, this
+// one counts until it would have expired.
 func (a *Authority) RevokeFingerprint(ctx context.Context, f Fingerprint) (Record, Reason, error) {
 	record, ok, err := a.Find(ctx, f)
 	if err != nil {
@@ -252,12 +266,12 @@ func (a *Authority) RevokeFingerprint(ctx context.Context, f Fingerprint) (Recor
 	if !ok {
 		return Record{}, ReasonUnknown, nil
 	}
-	return a.revoke(ctx, record.ID)
+	return a.revoke(ctx, record.ID, "")
 }
 
-func (a *Authority) revoke(ctx context.Context, id ID) (Record, Reason, error) {
+func (a *Authority) revoke(ctx context.Context, id ID, account Account) (Record, Reason, error) {
 	now := a.now()
-	event := Event{Type: EventRevoked, Time: now, Fingerprint: id.Fingerprint()}
+	event := Event{Type: EventRevoked, Time: now, Fingerprint: id.Fingerprint(), Account: account}
 	if err := a.trail.Record(ctx, a.entry(ctx, audit.TokenRevoked, audit.Intended, event)); err != nil {
 		return Record{}, ReasonStore, err
 	}

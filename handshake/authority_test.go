@@ -225,12 +225,14 @@ func TestRevoking(t *testing.T) {
 	}
 	if events := g.told(); len(events) != 2 || events[0].Type != handshake.EventRevoked || events[0].Tracker != "trac" || events[1].Fingerprint != id.Fingerprint() {
 		t.Errorf("the events are %+v", events)
+	} else if string(events[0].Account) != byText[8:13] || events[1].Account != "" {
+		t.Errorf("the accounts are %q, want that of the text, and %q, want none", events[0].Account, events[1].Account)
 	}
 	for _, test := range []struct {
 		token string
 		want  handshake.Reason
 	}{
-		{byText, handshake.ReasonRevoked}, {used, handshake.ReasonUsed}, {"check", handshake.ReasonMalformed}, {strings.Repeat("0", 32), handshake.ReasonUnknown},
+		{byText, handshake.ReasonRevoked}, {used, handshake.ReasonUsed}, {"check", handshake.ReasonMalformed}, {strings.Repeat("0", handshake.TokenLength), handshake.ReasonUnknown},
 	} {
 		if _, reason, err := g.Revoke(ctx, test.token); reason != test.want || err != nil {
 			t.Errorf("%s: %q, error %v, want %q", test.token, reason, err, test.want)
@@ -268,7 +270,7 @@ func TestALifetimeOutsideTheLimitsIsAnError(t *testing.T) {
 }
 
 func TestEventsSayWhatHappenedAndNeverTheToken(t *testing.T) {
-	g := newGateway(t)
+	g := newGateway(t, handshake.WithAccounts(func(context.Context) handshake.Account { return "0Az9b" }))
 	token := g.mint(t, handshake.BugTracker, "gnome")
 	id, _ := handshake.ParseToken(token)
 	g.wantAccept(t, handshake.Callback{Token: token, Root: "trac", Caller: anyone}, handshake.ReasonWrongTracker)
@@ -276,9 +278,9 @@ func TestEventsSayWhatHappenedAndNeverTheToken(t *testing.T) {
 	g.wantAccept(t, handshake.Callback{Token: token, Root: "gnome", Caller: atGnome}, handshake.ReasonUsed)
 	f := id.Fingerprint()
 	want := []handshake.Event{
-		{Type: handshake.EventMinted, Time: fixed, Fingerprint: f, Kind: handshake.BugTracker, Tracker: "gnome"},
+		{Type: handshake.EventMinted, Time: fixed, Fingerprint: f, Account: "0Az9b", Kind: handshake.BugTracker, Tracker: "gnome"},
 		{Type: handshake.EventRefused, Time: fixed, Fingerprint: f, Kind: handshake.BugTracker, Tracker: "gnome", Root: "trac", Caller: anyone, Reason: handshake.ReasonWrongTracker},
-		{Type: handshake.EventConsumed, Time: fixed, Fingerprint: f, Kind: handshake.BugTracker, Tracker: "gnome", Caller: atGnome},
+		{Type: handshake.EventConsumed, Time: fixed, Fingerprint: f, Account: "0Az9b", Kind: handshake.BugTracker, Tracker: "gnome", Caller: atGnome},
 		{Type: handshake.EventRefused, Time: fixed, Fingerprint: f, Kind: handshake.BugTracker, Tracker: "gnome", Root: "gnome", Caller: atGnome, Reason: handshake.ReasonUsed},
 	}
 	got := g.told()
@@ -288,6 +290,32 @@ func TestEventsSayWhatHappenedAndNeverTheToken(t *testing.T) {
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("event %d is\n%+v, want\n%+v", i, got[i], want[i])
+		}
+	}
+}
+
+func TestATokenIsCountedAmongTheAccountOfItsMinting(t *testing.T) {
+	type key struct{}
+	g := newGateway(t, handshake.WithAccounts(func(ctx context.Context) handshake.Account {
+		account, _ := ctx.Value(key{}).(handshake.Account)
+		return account
+	}))
+	for _, test := range []struct {
+		account handshake.Account
+		carried bool
+	}{{"0Az9b", true}, {"", false}, {"no account", false}} {
+		token, _, err := g.Mint(context.WithValue(context.Background(), key{}, test.account), handshake.BugTracker, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if carried := token[8:13] == string(test.account); carried != test.carried {
+			t.Errorf("with the account %q the text is %q", test.account, token)
+		}
+		g.wantAccept(t, handshake.Callback{Token: token}, handshake.Granted)
+		g.wantAccept(t, handshake.Callback{Token: token}, handshake.ReasonUsed)
+		events := g.told()
+		if len(events) != 3 || string(events[0].Account) != token[8:13] || events[1].Account != events[0].Account || events[2].Account != "" {
+			t.Errorf("with the account %q the events are %+v", test.account, events)
 		}
 	}
 }

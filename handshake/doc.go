@@ -4,13 +4,15 @@
 //
 // # The algorithm
 //
-// A token is 32 letters and digits: eight that carry the millisecond of its
-// minting, so that tokens sort by time, and 24 random ones (143 bits). A store
-// never sees the text: it keeps the time and the first 160 bits of the text's
-// SHA-256, so that what leaks from a store is of no use. A token is consumed in
-// one atomic step of the store, which either takes it from live to used or says
-// why not; of any number of callbacks, on any number of gateways, one is answered
-// 200.
+// A token is 36 letters and digits: eight that carry the millisecond of its
+// minting, so that tokens sort by time, five of an [Account], by which live tokens
+// can be counted without a look-up, and 23 random ones. One bit of those hints
+// whether the token is bound to a tracker, which saves the store a question, so
+// that 135 bits are random. A store never sees the text: it keeps the time and the
+// first 160 bits of the text's SHA-256, so that what leaks from a store is of no
+// use. A token is consumed in one atomic step of the store, which either takes it
+// from live to used or says why not; of any number of callbacks, on any number of
+// gateways, one is answered 200.
 //
 // A token may be bound to one tracker. [Authority] decides under which callback
 // root and from which networks it is valid; the rules are those of [Tracker].

@@ -30,6 +30,9 @@ type Event struct {
 	Time time.Time
 	// Fingerprint names the token; zero when the text was none.
 	Fingerprint Fingerprint
+	// Account is what the token is counted among, for one that was minted, consumed
+	// or revoked; "" where only its fingerprint was known.
+	Account Account
 	// Kind is the kind of the record, or the one asked for where there is none.
 	Kind Kind
 	// Tracker is the tracker that the token is bound to, as far as known.

@@ -50,7 +50,7 @@ func Example() {
 		fmt.Println(res.Status)
 	}
 	// Output:
-	// 32 letters and digits, known to logs by 16
+	// 36 letters and digits, known to logs by 16
 	// 200 OK
 	// 410 Gone
 }

@@ -3,6 +3,7 @@ package handshake
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // LogObserver writes one line for every event: refusals that an attack or a
@@ -18,34 +19,56 @@ var _ Observer = (*LogObserver)(nil)
 func NewLogObserver(logger *slog.Logger) *LogObserver { return &LogObserver{logger: logger} }
 
 // Observe writes the line of an event.
+//
+// It makes the record itself: a [slog.Logger] would look up who called it, which
+// takes as long as writing the line, and no line says it. The attributes are those
+// that have a value, and as many as a record holds in itself but for lines of what
+// failed.
 func (o *LogObserver) Observe(ctx context.Context, e Event) {
-	level := levelOf(e)
-	if !o.logger.Enabled(ctx, level) {
+	level, handler := levelOf(e), o.logger.Handler()
+	if !handler.Enabled(ctx, level) {
 		return
 	}
-	attrs := make([]slog.Attr, 0, 8)
+	record := slog.NewRecord(time.Now(), level, messageOf(e.Type), 0)
 	if !e.Fingerprint.IsZero() {
-		attrs = append(attrs, slog.String("token", e.Fingerprint.String()))
+		record.AddAttrs(slog.String("token", e.Fingerprint.String()))
 	}
 	if e.Kind != 0 {
-		attrs = append(attrs, slog.String("kind", e.Kind.String()))
+		record.AddAttrs(slog.String("kind", e.Kind.String()))
 	}
 	if e.Tracker != "" {
-		attrs = append(attrs, slog.String("tracker", e.Tracker))
+		record.AddAttrs(slog.String("tracker", e.Tracker))
 	}
 	if e.Root != "" {
-		attrs = append(attrs, slog.String("root", e.Root))
+		record.AddAttrs(slog.String("root", e.Root))
 	}
 	if e.Caller.IsValid() {
-		attrs = append(attrs, slog.String("caller", e.Caller.String()))
+		record.AddAttrs(slog.String("caller", e.Caller.String()))
 	}
 	if e.Reason != Granted {
-		attrs = append(attrs, slog.String("reason", string(e.Reason)))
+		record.AddAttrs(slog.String("reason", string(e.Reason)))
 	}
 	if e.Err != nil {
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
+		record.AddAttrs(slog.String("error", e.Err.Error()))
 	}
-	o.logger.LogAttrs(ctx, level, "token "+string(e.Type), attrs...) //nolint:sloglint // the message is one of the closed set of event types
+	_ = handler.Handle(ctx, record) // a log that cannot be written has nobody to be told
+}
+
+// messageOf is the message of a line, without putting it together for each.
+func messageOf(t EventType) string {
+	switch t {
+	case EventMinted:
+		return "token minted"
+	case EventConsumed:
+		return "token consumed"
+	case EventRefused:
+		return "token refused"
+	case EventRevoked:
+		return "token revoked"
+	case EventProbe:
+		return "token probe"
+	}
+	return "token " + string(t)
 }
 
 func levelOf(e Event) slog.Level {

@@ -98,10 +98,10 @@ func (a *Authority) look(ctx context.Context, c Claim, _ *Event) (Record, Reason
 
 // looksFirst tells whether a claim is made only after a look at the token. Where it
 // is refused, the look saves what the trail would be told of an intention: that is
-// expected of a caller who has been refused often, and under the common root, where
-// the store must be asked first whose the token is.
+// expected of a caller who has been refused often, and under the common root of a
+// token that is bound, as its text says, since the store must be asked first to whom.
 func (a *Authority) looksFirst(c Callback) bool {
-	return a.trail.Required() && (c.Root == "" || a.trail.Crowded(c.Caller))
+	return a.trail.Required() && (c.Root == "" && hintsTracker(c.Token) || a.trail.Crowded(c.Caller))
 }
 
 // noteCallback notes what came of a callback, as far as the store has not done so.

@@ -4,14 +4,20 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
-// The text of a token: timeLength characters of time, the rest random.
+// The text of a token: timeLength characters of time, AccountLength of account, the
+// rest random.
 const (
 	// TokenLength is the number of characters of a token.
-	TokenLength = 32
+	TokenLength = 36
+	// AccountLength is the number of characters of an [Account].
+	AccountLength = 5
+
 	timeLength  = 8
+	randomBegin = timeLength + AccountLength
 )
 
 // alphabet is base62 in the order of ASCII, so that texts sort as numbers do.
@@ -30,7 +36,7 @@ var digits = func() (table [256]byte) {
 }()
 
 // HashSize is the size of a token's hash in bytes: 160 bits of the SHA-256. Who
-// wants to make up a token must guess its 143 random bits either way, and the
+// wants to make up a token must guess its 135 random bits either way, and the
 // bytes that are left out are saved for every token that a store keeps.
 const HashSize = 20
 
@@ -74,8 +80,50 @@ func newID(text [TokenLength]byte, millis int64) ID {
 	return ID{Hash: [HashSize]byte(sum[:HashSize]), Millis: millis}
 }
 
-// newToken makes a token for a time. 62^8 milliseconds reach past the year 8000.
-func newToken(now time.Time) (string, ID) {
+// Account is what a token is counted among: AccountLength letters and digits that
+// every token carries, "" for none. The text of a token goes to a remote tracker,
+// so that an account must say nothing to it: it is a random name, whose meaning
+// stays with him who gave it. A tracker can tell by it that two of its tokens
+// belong together, and no more.
+type Account string
+
+// NewAccount returns a random account. There are 62^5 of them, about 916 million.
+func NewAccount() Account {
+	var text [AccountLength]byte
+	fillRandom(text[:])
+	return Account(text[:])
+}
+
+// valid tells whether the account can stand in a token.
+func (a Account) valid() bool {
+	if len(a) != AccountLength {
+		return false
+	}
+	for i := range len(a) {
+		if digits[a[i]] == notInAlphabet {
+			return false
+		}
+	}
+	return true
+}
+
+// accountOf returns the account in the text of a token, as a copy: who keeps it does
+// not keep the token.
+func accountOf(token string) Account {
+	return Account(strings.Clone(token[timeLength:randomBegin]))
+}
+
+// hintsTracker tells whether the text of a token says that it was minted for a
+// tracker: the value of its first random character is odd then. It is a hint about
+// what is worth asking the store first, and what the store has decides: the hash is
+// over the whole text, so that a hint can be changed only into that of an unknown
+// token.
+func hintsTracker(token string) bool { return digits[token[randomBegin]]&1 == 1 }
+
+// newToken makes a token for a time, with the hint whether it is for a tracker.
+// Where the account is none, random characters stand in its place. 62^8
+// milliseconds reach past the year 8000.
+func newToken(now time.Time, account Account, forTracker bool) (string, ID) {
 	var text [TokenLength]byte
 	millis := now.UnixMilli()
 	rest := millis
@@ -84,13 +132,21 @@ func newToken(now time.Time) (string, ID) {
 		rest /= int64(len(alphabet))
 	}
 	fillRandom(text[timeLength:])
+	if account.valid() {
+		copy(text[timeLength:], account)
+	}
+	hint := digits[text[randomBegin]] &^ 1
+	if forTracker {
+		hint |= 1
+	}
+	text[randomBegin] = alphabet[hint]
 	return string(text[:]), newID(text, millis)
 }
 
 // fillRandom fills dst with characters of the alphabet, each as likely as any
 // other: six random bits that name no character are thrown away, not folded.
 // The 32 bytes of one read hold 40 such draws, so that a second read is rare
-// for the 24 characters of a token.
+// for the 28 characters of a token.
 func fillRandom(dst []byte) {
 	const (
 		bits      = 6

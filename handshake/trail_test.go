@@ -2,6 +2,7 @@ package handshake_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -115,7 +116,14 @@ func TestTheTrailTellsWhatHappenedToEveryToken(t *testing.T) {
 	send(t, server, http.MethodGet, "/token/"+token+"/+bugtracker-handshake", "", nil)
 
 	entries := recorded(t, g.store, trail)
-	slices.SortStableFunc(entries, func(a, b audit.Entry) int { return int(a.Code) - int(b.Code) })
+	// What came of an intention to revoke may stand before the next intention or after it.
+	last := func(e audit.Entry) int {
+		if e.Code == audit.TokenRevoked && e.Outcome != audit.Intended {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(entries, func(a, b audit.Entry) int { return cmp.Or(int(a.Code)-int(b.Code), last(a)-last(b)) })
 	wantLines(t, entries,
 		"minted done 10.1.2.3 private bugs gnome", "minted done kde",
 		"consumed intended 198.51.100.7 public handshake gnome", "consumed done 198.51.100.7 public handshake gnome",
@@ -190,7 +198,12 @@ func TestATrailThatIsNotRequiredHoldsNothingUp(t *testing.T) {
 // counting counts what a store is asked for.
 type counting struct {
 	handshake.Store
-	claims int
+	claims, looks int
+}
+
+func (c *counting) Lookup(ctx context.Context, id handshake.ID) (handshake.Record, bool, error) {
+	c.looks++
+	return c.Store.Lookup(ctx, id)
 }
 
 func (c *counting) Consume(ctx context.Context, claim handshake.Claim) (handshake.Record, handshake.Reason, error) {
@@ -220,6 +233,47 @@ func TestAFloodOfMadeUpTokensWritesNoIntentions(t *testing.T) {
 	}
 	if outcomes[audit.Refused] != limit || outcomes[audit.Intended] != 1 || outcomes[audit.Done] != 2 {
 		t.Errorf("the outcomes are %v", outcomes)
+	}
+}
+
+func TestUnderTheCommonRootTheStoreIsAskedFirstOnlyAboutTokensOfTrackers(t *testing.T) {
+	store := &counting{Store: openStore(t)}
+	trail := openTrail(t, store, audit.WithCallers(1000, audit.DefaultMaxCallers)) // nobody is refused often
+	g := newGatewayOn(t, store, handshake.WithTrail(trail))
+	for _, test := range []struct {
+		bound, root   string
+		looks, claims int
+		want          handshake.Reason
+	}{
+		{"", "", 0, 1, handshake.Granted},
+		{"trac", "", 1, 1, handshake.Granted},
+		{"kde", "", 1, 0, handshake.ReasonWrongTracker},
+		{"trac", "trac", 0, 1, handshake.Granted},
+		{"", "trac", 0, 2, handshake.Granted}, // the first claim learns that it is nobody's
+	} {
+		for range 20 { // by chance, a text would hint the right thing half the time
+			token := g.mint(t, handshake.BugTracker, test.bound)
+			store.looks, store.claims = 0, 0
+			g.wantAccept(t, handshake.Callback{Token: token, Root: test.root}, test.want)
+			if store.looks != test.looks || store.claims != test.claims {
+				t.Fatalf("bound to %q, under %q: %d looks and %d claims, want %d and %d", test.bound, test.root, store.looks, store.claims, test.looks, test.claims)
+			}
+		}
+	}
+}
+
+// TestAForgedHintIsThatOfAnUnknownToken changes the character of the hint.
+func TestAForgedHintIsThatOfAnUnknownToken(t *testing.T) {
+	const hint = 13 // after eight characters of time and five of account
+	g, _ := newAudited(t)
+	for _, bound := range []string{"", "kde"} {
+		token := g.mint(t, handshake.BugTracker, bound)
+		for _, c := range []byte("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+			if c != token[hint] {
+				g.wantAccept(t, handshake.Callback{Token: token[:hint] + string(c) + token[hint+1:]}, handshake.ReasonUnknown)
+			}
+		}
+		g.wantAccept(t, handshake.Callback{Token: token, Root: bound}, handshake.Granted)
 	}
 }
 

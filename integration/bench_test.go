@@ -187,7 +187,7 @@ func handshakeLoad(addr string, tokens *tokenPile, every time.Duration) (figures
 }
 
 func bareHandshakeLoad(addr string, every time.Duration) (figures, error) {
-	request := post(addr, "/token/"+strings.Repeat("x", 32)+"/+bugtracker-handshake", "application/x-www-form-urlencoded", "")
+	request := post(addr, "/token/"+strings.Repeat("x", 36)+"/+bugtracker-handshake", "application/x-www-form-urlencoded", "")
 	return load{addr: addr, connections: benchConnections, duration: *loadTime, every: every, next: func(int, int) []byte { return request }}.run()
 }
 
@@ -207,7 +207,7 @@ const bareEnv = "INTEGRATION_BARE_HANDLER"
 // would answer.
 func serveBare() {
 	minted := []byte(`<?xml version="1.0" encoding="UTF-8"?>` + "\n<methodResponse><params><param><value><string>" +
-		strings.Repeat("x", 32) + "</string></value></param></params></methodResponse>")
+		strings.Repeat("x", 36) + "</string></value></param></params></methodResponse>")
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

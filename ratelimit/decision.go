@@ -129,11 +129,15 @@ const headerRoom = 128
 // and t when there will be more or, after a refusal, when to come back; all times
 // are whole seconds, rounded up. A policy that is off or on trial is left out, and
 // h is not touched when all are.
-func SetHeaders(h http.Header, decisions ...Decision) {
+func SetHeaders(h http.Header, decisions ...Decision) { setHeaders(h, decisions, 0) }
+
+// setHeaders is SetHeaders with the decisions in turn from first on.
+func setHeaders(h http.Header, decisions []Decision, first int) {
 	var policyRoom, limitRoom [headerRoom]byte // keeps the text of usual headers off the heap
 	policies, limits := policyRoom[:0], limitRoom[:0]
 	var retry time.Duration
-	for _, d := range decisions {
+	for i := range decisions {
+		d := &decisions[(first+i)%len(decisions)]
 		if d.Limit == 0 || d.Policy.Trial {
 			continue
 		}

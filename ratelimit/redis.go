@@ -19,8 +19,9 @@ import (
 type Redis struct {
 	limiter *redis_rate.Limiter
 	scripts *scripts
-	gather  gather
-	// refused remembers, by the hash of their first key, questions of which one
+	takes   gather
+	looks   gather
+	// refused remembers, by the hash of their first bucket, questions of which one
 	// was refused after another was granted. They are asked one by one the next
 	// time, so that a caller that keeps coming costs Redis one script and not
 	// three. It is a guess that costs nothing when it is wrong.
@@ -43,7 +44,9 @@ var _ Limiter = (*Redis)(nil)
 // (MaxRetries) can charge a caller for it more than once.
 func NewRedis(client redis.UniversalClient) *Redis {
 	scripts := newScripts(client)
-	return &Redis{limiter: redis_rate.NewLimiter(scripts), scripts: scripts, gather: gather{waiting: map[bucket][]*want{}}, seed: maphash.MakeSeed()}
+	l := &Redis{limiter: redis_rate.NewLimiter(scripts), scripts: scripts, seed: maphash.MakeSeed()}
+	l.takes, l.looks = newGather(l.takeFor), newGather(l.lookFor)
+	return l
 }
 
 // Take implements [Limiter].
@@ -67,7 +70,7 @@ func (l *Redis) TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error) {
 	if len(asks) == 0 {
 		return nil, nil
 	}
-	hash := maphash.String(l.seed, asks[0].Policy.Key(asks[0].Caller)) | 1 // zero is nobody's
+	hash := (maphash.String(l.seed, asks[0].Policy.Name) ^ maphash.String(l.seed, string(asks[0].Caller))) | 1 // zero is nobody's
 	before := &l.refused[hash/2%refusedSlots]
 	guessRefusal := before.Load() == hash
 
@@ -108,7 +111,7 @@ func (l *Redis) TakeAll(ctx context.Context, asks ...Ask) ([]Decision, error) {
 // Reset implements [Limiter].
 func (l *Redis) Reset(ctx context.Context, p Policy, c Caller) error {
 	del := redis.NewIntCmd(ctx, "del", p.Key(c))
-	if err := l.scripts.begin(ctx, del)(); err != nil {
+	if err := l.scripts.begin(ctx, del).wait(ctx); err != nil {
 		return askError(p, err)
 	}
 	return nil
@@ -138,89 +141,95 @@ func (l *Redis) together(ctx context.Context, asks []Ask, decisions []Decision) 
 	if takes > 1 {
 		return l.inOnePipeline(ctx, asks, decisions)
 	}
-	errs := make([]error, len(asks))
-	begun := make([]func() (Decision, error), len(asks))
-	take := -1
-	for i, a := range asks {
-		if a.N == 0 {
-			begun[i] = l.beginLook(ctx, a)
-		} else if !a.Policy.Rate.IsOff() {
-			take = i
+	var room [usualLooks]look // keeps the looks of usual requests off the heap
+	looks := room[:0]
+	for _, a := range asks {
+		if a.N == 0 && !a.Policy.Rate.IsOff() {
+			looks = append(looks, l.beginLook(ctx, bucket{a.Policy, a.Caller}))
 		}
 	}
-	if take >= 0 {
-		decisions[take], errs[take] = l.ask(ctx, asks[take])
+	var errs []error
+	note := func(err error) {
+		if err != nil {
+			errs = append(errs, err)
+		}
 	}
-	for i, finish := range begun {
-		if finish != nil {
-			decisions[i], errs[i] = finish()
+	for i, a := range asks {
+		if a.N != 0 && !a.Policy.Rate.IsOff() {
+			var err error
+			decisions[i], err = l.ask(ctx, a)
+			note(err)
+		}
+	}
+	for i, a := range asks {
+		if a.N == 0 && !a.Policy.Rate.IsOff() {
+			var err error
+			decisions[i], err = l.finishLook(ctx, looks[0])
+			note(err)
+			looks = looks[1:]
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// beginLook asks whether a bucket has been touched, and returns what waits for
-// the answer. Most callers that are looked at have taken nothing lately, and then
-// have no key. That is cheaper to see than to have the script find it out.
-func (l *Redis) beginLook(ctx context.Context, a Ask) func() (Decision, error) {
-	p := a.Policy
-	if p.Rate.IsOff() {
-		return func() (Decision, error) { return unlimited(p), nil }
-	}
-	touched := l.scripts.beginExists(ctx, p.Key(a.Caller))
-	return func() (Decision, error) {
-		switch yes, err := touched(); {
-		case err != nil:
-			return Decision{}, askError(p, err)
-		case !yes:
-			return decide(p, 0, true, 0), nil
-		}
-		return runScript(ctx, l.limiter, a)
-	}
-}
-
 // ask asks one question that was checked. An N below zero gives back what was
 // taken: the script's arithmetic allows it, and no bucket gets more than full.
 func (l *Redis) ask(ctx context.Context, a Ask) (Decision, error) {
-	p := a.Policy
-	if p.Rate.IsOff() {
-		return unlimited(p), nil
+	if a.Policy.Rate.IsOff() {
+		return unlimited(a.Policy), nil
 	}
+	b := bucket{a.Policy, a.Caller}
+	var got answer
+	var err error
 	switch a.N {
 	case 0:
-		return l.beginLook(ctx, a)()
+		return l.finishLook(ctx, l.beginLook(ctx, b))
 	case 1:
-		return l.gather.take(ctx, bucket{p, a.Caller}, func(ctx context.Context, n int) (Decision, error) {
-			return runScript(ctx, l.limiter, Ask{p, a.Caller, n})
-		})
+		got, err = l.takeOne(ctx, b)
+	default:
+		got, err = runScript(ctx, l.limiter, b, a.N)
 	}
-	return runScript(ctx, l.limiter, a)
+	return got.decide(a.Policy, a.N, err)
 }
 
-// runScript asks the limiter's script.
-func runScript(ctx context.Context, limiter *redis_rate.Limiter, a Ask) (Decision, error) {
-	p := a.Policy
-	limit := redis_rate.Limit{Rate: p.Rate.events, Burst: p.Burst, Period: p.Rate.per}
-	res, err := limiter.AllowN(ctx, p.Key(a.Caller), limit, a.N)
+// answer is what Redis says about a bucket: whether what was asked for was taken,
+// and how long the bucket needs to be full again, in seconds.
+type answer struct {
+	allowed bool
+	reset   float64
+}
+
+// decide makes a decision of what was asked for and got this answer or err.
+func (a answer) decide(p Policy, n int, err error) (Decision, error) {
 	if err != nil {
 		return Decision{}, askError(p, err)
 	}
-	reset := res.ResetAfter.Seconds()
-	var allowed bool
-	switch {
-	case a.N > 0:
-		allowed = res.Allowed == a.N
-	case a.N < 0:
-		allowed = true
-	default:
-		// Asked for nothing, the script allows even when less than one event is
-		// left, and calls zero what it allowed either way. What it says about the
-		// reset is right in both cases, and exact, unlike what it says remains.
-		allowed = reset <= (float64(p.Burst-1)+slack)*p.Rate.interval()
-	}
-	return decide(p, max(a.N, 0), allowed, reset), nil
+	return decide(p, max(n, 0), a.allowed, a.reset), nil
 }
 
 func askError(p Policy, err error) error {
 	return fmt.Errorf("ratelimit: asking Redis about policy %s: %w", p.Name, err)
+}
+
+// runScript asks the limiter's script for n events.
+func runScript(ctx context.Context, limiter *redis_rate.Limiter, b bucket, n int) (answer, error) {
+	p := b.policy
+	limit := redis_rate.Limit{Rate: p.Rate.events, Burst: p.Burst, Period: p.Rate.per}
+	res, err := limiter.AllowN(ctx, p.Key(b.caller), limit, n)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{reset: res.ResetAfter.Seconds()}
+	switch {
+	case n > 0:
+		a.allowed = res.Allowed == n
+	case n < 0:
+		a.allowed = true
+	default:
+		// Asked for nothing, the script allows even when less than one event is
+		// left, and calls zero what it allowed either way. What it says about the
+		// reset is right in both cases, and exact, unlike what it says remains.
+		a.allowed = a.reset <= (float64(p.Burst-1)+slack)*p.Rate.interval()
+	}
+	return a, nil
 }

@@ -16,102 +16,121 @@ type bucket struct {
 	caller Caller
 }
 
-// gather joins the requests that want one event from the same bucket while a
-// question about that bucket is under way: the next question asks for all of
-// them at once. However many requests one caller makes at a time, they cost Redis
-// one script after the other and not one each.
+// gather joins the requests that ask the same of one bucket. The first asks by
+// itself; those that come while it does share one question after the other, each
+// for all who have come before it is asked. However many requests one caller
+// makes at a time, they cost Redis two questions at a time and not one each. No
+// request gets an answer to a question that was asked before it came.
 type gather struct {
-	mu      sync.Mutex
-	waiting map[bucket][]*want // present while a question about the bucket is under way
+	// ask asks for all requests of a round that have not gone, and answers each.
+	ask func(ctx context.Context, b bucket, requests []request) error
+
+	mu sync.Mutex
+	// rounds has the buckets about which a question is under way, each with the
+	// requests for the next one, or nil where only requests by themselves ask.
+	rounds map[bucket]*round
 }
 
-// want is one request for one event.
-type want struct {
-	ctx      context.Context
-	done     chan struct{} // closed once the fields below are set
-	decision Decision
+// round is a question that requests share.
+type round struct {
+	requests []request
+	done     chan struct{} // closed once all else is set
 	err      error
 }
 
-// take takes one event from b. ask takes n events from it, or none.
-func (g *gather) take(ctx context.Context, b bucket, ask func(ctx context.Context, n int) (Decision, error)) (Decision, error) {
-	g.mu.Lock()
-	if queue, busy := g.waiting[b]; busy {
-		w := &want{ctx: ctx, done: make(chan struct{})}
-		g.waiting[b] = append(queue, w)
-		g.mu.Unlock()
-		select {
-		case <-w.done:
-			return w.decision, w.err
-		case <-ctx.Done():
-			return Decision{}, ctx.Err()
-		}
-	}
-	g.waiting[b] = nil
-	g.mu.Unlock()
-	defer func() {
-		if queue := g.next(b); queue != nil {
-			go g.serve(b, queue, ask)
-		}
-	}()
-	return ask(ctx, 1)
+// request is one of them. It is small because a flood makes many.
+type request struct {
+	ctx    context.Context
+	gone   bool
+	answer answer
 }
 
-// next gives the requests that have come meanwhile, and nil when there are none:
-// then no question about the bucket is under way any more.
-func (g *gather) next(b bucket) []*want {
+func newGather(ask func(ctx context.Context, b bucket, requests []request) error) gather {
+	return gather{ask: ask, rounds: map[bucket]*round{}}
+}
+
+// place is that of a request in a round.
+type place struct {
+	round *round
+	index int
+}
+
+// join gives a request a place, unless nobody asks about the bucket: then the
+// request must ask by itself, and leave afterwards.
+func (g *gather) join(ctx context.Context, b bucket) (p place, shared bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	queue := g.waiting[b]
-	if queue == nil {
-		delete(g.waiting, b)
+	r, busy := g.rounds[b]
+	if !busy {
+		g.rounds[b] = nil
+		return place{}, false
+	}
+	if r == nil {
+		r = newRound(1)
+		g.rounds[b] = r
+		go g.serve(b)
+	}
+	r.requests = append(r.requests, request{ctx: ctx})
+	return place{r, len(r.requests) - 1}, true
+}
+
+// leave ends a question that a request asked by itself.
+func (g *gather) leave(b bucket) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.rounds[b] == nil {
+		delete(g.rounds, b)
+	}
+}
+
+// wait waits for the answer as long as ctx lasts, which is the request's.
+func (p place) wait(ctx context.Context) (answer, error) {
+	if err := ended(ctx, p.round.done); err != nil {
+		return answer{}, err
+	}
+	r := &p.round.requests[p.index]
+	if r.gone {
+		return answer{}, ctx.Err()
+	}
+	return r.answer, p.round.err
+}
+
+func newRound(room int) *round {
+	return &round{requests: make([]request, 0, room), done: make(chan struct{})}
+}
+
+// next takes the requests that wait about a bucket, or ends the serving when
+// there are none.
+func (g *gather) next(b bucket) *round {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.rounds[b]
+	if len(r.requests) == 0 {
+		delete(g.rounds, b)
 		return nil
 	}
-	g.waiting[b] = nil
-	return queue
+	g.rounds[b] = newRound(len(r.requests)) // as many as these will come again
+	return r
 }
 
-// serve answers requests until there are no more.
-func (g *gather) serve(b bucket, queue []*want, ask func(ctx context.Context, n int) (Decision, error)) {
-	for ; queue != nil; queue = g.next(b) {
-		live := queue[:0]
-		for _, w := range queue {
-			if w.ctx.Err() == nil { // whoever has gone is not charged
-				live = append(live, w)
-			}
-		}
-		if len(live) > 0 {
-			ctx, cancel := context.WithTimeout(context.Background(), gatherLimit)
-			share(ctx, b.policy, live, ask)
-			cancel()
-		}
+// serve answers rounds until nobody is in the next.
+func (g *gather) serve(b bucket) {
+	for r := g.next(b); r != nil; r = g.next(b) {
+		g.round(b, r)
 	}
 }
 
-// share asks for all of queue at once and, where that is more than is left, for
-// what is left: the first come first.
-func share(ctx context.Context, p Policy, queue []*want, ask func(ctx context.Context, n int) (Decision, error)) {
-	granted := min(len(queue), p.Burst)
-	d, err := ask(ctx, granted)
-	if err == nil && !d.Allowed {
-		if granted = min(d.Remaining, granted); granted > 0 {
-			d, err = ask(ctx, granted)
-		}
-		if err == nil && !d.Allowed { // nothing was left, or others took it meanwhile
-			granted = 0
-		}
+func (g *gather) round(b bucket, r *round) {
+	defer close(r.done)
+	stays := false
+	for i := range r.requests {
+		r.requests[i].gone = r.requests[i].ctx.Err() != nil
+		stays = stays || !r.requests[i].gone
 	}
-	interval := p.Rate.interval()
-	reset := d.ResetAfter.Seconds()
-	for i, w := range queue {
-		switch {
-		case err != nil:
-			w.err = err
-		case i < granted: // as if each had asked by itself, in this order
-			w.decision = decide(p, 1, true, reset-float64(granted-1-i)*interval)
-		default:
-			w.decision = decide(p, 1, false, max(reset, float64(p.Burst-1)*interval+slack))
-		}
-		close(w.done)
+	if !stays {
+		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), gatherLimit)
+	defer cancel()
+	r.err = g.ask(ctx, b, r.requests)
 }

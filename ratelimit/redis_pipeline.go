@@ -42,7 +42,7 @@ func (l *Redis) inOnePipeline(ctx context.Context, asks []Ask, decisions []Decis
 			continue
 		}
 		steps[i] = &step{scripts: l.scripts}
-		if _, err := runScript(ctx, redis_rate.NewLimiter(steps[i]), a); !errors.Is(err, errPutOff) {
+		if _, err := runScript(ctx, redis_rate.NewLimiter(steps[i]), bucket{a.Policy, a.Caller}, a.N); !errors.Is(err, errPutOff) {
 			return err
 		}
 		commands = append(commands, steps[i].cmd)
@@ -54,7 +54,9 @@ func (l *Redis) inOnePipeline(ctx context.Context, asks []Ask, decisions []Decis
 	for i, s := range steps {
 		if s != nil {
 			s.ran = true
-			decisions[i], errs[i] = runScript(ctx, redis_rate.NewLimiter(s), asks[i])
+			a := asks[i]
+			got, err := runScript(ctx, redis_rate.NewLimiter(s), bucket{a.Policy, a.Caller}, a.N)
+			decisions[i], errs[i] = got.decide(a.Policy, a.N, err)
 		}
 	}
 	return errors.Join(errs...)

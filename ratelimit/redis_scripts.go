@@ -45,7 +45,7 @@ const firstKey = 3
 
 func (s *scripts) run(ctx context.Context, command, script string, keys []string, args []any) *redis.Cmd {
 	cmd := scriptCommand(ctx, command, script, keys, args)
-	if err := s.begin(ctx, cmd)(); err != nil {
+	if err := s.begin(ctx, cmd).wait(ctx); err != nil {
 		// A command that was given up may still be written to: it is not touched.
 		cmd = redis.NewCmd(ctx)
 		cmd.SetErr(err)
@@ -72,37 +72,42 @@ func scriptCommand(ctx context.Context, command, script string, keys []string, a
 	return cmd
 }
 
-// beginExists asks whether Redis has a key, and returns what waits for the answer.
-func (s *scripts) beginExists(ctx context.Context, key string) func() (bool, error) {
-	cmd := redis.NewIntCmd(ctx, "exists", key)
-	wait := s.begin(ctx, cmd)
-	return func() (bool, error) {
-		if err := wait(); err != nil {
-			return false, err
-		}
-		return cmd.Val() > 0, nil
-	}
+// flight is a command that was handed to the client.
+type flight struct {
+	cmd    redis.Cmder
+	future redis.AutoFuture // of pipelines that need not be waited for
+	done   chan struct{}    // of other clients: closed once cmd has its answer
+	err    error            // why the command was not handed over
 }
 
-// begin hands cmd to the client and returns what waits for it as long as ctx lasts.
-func (s *scripts) begin(ctx context.Context, cmd redis.Cmder) func() error {
+// begin hands cmd to the client, unless ctx is done.
+func (s *scripts) begin(ctx context.Context, cmd redis.Cmder) flight {
 	if err := ctx.Err(); err != nil {
-		return func() error { return err }
+		return flight{err: err}
 	}
 	if s.pipelines != nil {
-		future := s.pipelines.Submit(ctx, cmd)
-		return func() error { return future.WaitContext(ctx) }
+		return flight{future: s.pipelines.Submit(ctx, cmd)}
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.Process(ctx, cmd) }()
-	return func() error {
-		select {
-		case err := <-done:
-			return err
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Process(ctx, cmd) // the command has its error
+	}()
+	return flight{cmd: cmd, done: done}
+}
+
+// wait waits for the answer as long as ctx lasts, and returns the command's error.
+func (f flight) wait(ctx context.Context) error {
+	switch {
+	case f.err != nil:
+		return f.err
+	case f.done == nil:
+		return f.future.WaitContext(ctx)
 	}
+	if err := ended(ctx, f.done); err != nil {
+		return err
+	}
+	return f.cmd.Err()
 }
 
 // limiterAnswer tells whether v is what the script returns: two numbers, and

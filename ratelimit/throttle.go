@@ -121,11 +121,8 @@ func (t *Throttle) settle(h http.Header, asks []Ask, decisions []Decision, looks
 		for i, d := range decisions {
 			t.observe(asks[i], d)
 		}
-		if looks > 0 { // what was charged stands first
-			decisions = append(decisions[looks:len(decisions):len(decisions)], decisions[:looks]...)
-		}
 		if h != nil {
-			SetHeaders(h, decisions...)
+			setHeaders(h, decisions, looks) // what was charged stands first
 		}
 		return nil
 	}

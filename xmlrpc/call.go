@@ -17,20 +17,26 @@ type Call struct {
 // document breaks further on; errors are of type *[DecodeError]. The Call keeps
 // nothing of doc.
 func ParseCall(doc []byte, opts ...DecodeOption) (*Call, error) {
-	return parseCall(doc, newDecodeOptions(opts))
+	c := &Call{}
+	if err := c.read(doc, newDecodeOptions(opts)); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
-func parseCall(doc []byte, o decodeOptions) (*Call, error) {
+// read makes c the call of a document.
+func (c *Call) read(doc []byte, o decodeOptions) error {
 	p, err := newParser(doc, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer p.release()
 	method, params, ok := p.call()
 	if !ok {
-		return nil, p.verdict()
+		return p.verdict()
 	}
-	return &Call{Method: method, Features: p.features, tape: p.tape(), params: params}, nil
+	*c = Call{Method: method, Features: p.features, tape: p.tape(), params: params}
+	return nil
 }
 
 // NumParams returns how many params the call has.

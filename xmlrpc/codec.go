@@ -87,6 +87,7 @@ type exchange struct {
 
 	// Parts that would be allocations of their own.
 	ctx    callContext
+	parsed Call
 	raw    boundedReader
 	length [1]string
 }
@@ -107,7 +108,9 @@ func (x *exchange) Method() (string, error) {
 	if x.call == nil && x.err == nil {
 		options := x.decodeOptions
 		options.charset = mediaCharset(contentType(x.r))
-		x.call, x.err = parseCall(*x.in, options)
+		if x.err = x.parsed.read(*x.in, options); x.err == nil {
+			x.call = &x.parsed
+		}
 	}
 	if x.err != nil {
 		return "", x.err

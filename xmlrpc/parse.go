@@ -17,6 +17,7 @@ type parser struct {
 	// names remembers where in the arena a member's name stands already: the
 	// members of a thousand bugs have the same few names.
 	names [256]span
+	named bool // whether names holds any
 }
 
 var parsers = sync.Pool{New: func() any { return new(parser) }}
@@ -41,7 +42,10 @@ func newParser(doc []byte, o decodeOptions) (*parser, *DecodeError) {
 	p.limits, p.repair = o.limits, o.repair
 	p.arena, p.nodes = p.arena[:0], p.nodes[:0]
 	p.values, p.features = 0, Features{}
-	clear(p.names[:])
+	if p.named {
+		clear(p.names[:])
+		p.named = false
+	}
 	return p, nil
 }
 
@@ -414,7 +418,7 @@ func (p *parser) memberName() bool {
 	if bytes.Equal(p.arena[slot.start:slot.end], name) {
 		where, p.arena = *slot, p.arena[:start]
 	} else {
-		*slot = where
+		*slot, p.named = where, true
 	}
 	p.nodes = append(p.nodes, node{
 		kind: kindName, off: where.start, n: where.end - where.start, next: uint32(len(p.nodes) + 1),

@@ -12,7 +12,10 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"syscall"
+
+	"github.com/trackgate/trackgate/cmd/trackgate/internal/logs"
 )
 
 // Exit statuses.
@@ -29,16 +32,16 @@ func main() {
 	log.SetOutput(io.Discard)
 	tuneGC()
 	ctx := context.Background()
-	if len(os.Args) > 1 && slices.Contains([]string{"serve", "demo", "audit"}, os.Args[1]) {
-		ctx = untilSignal(ctx)
-	}
 	p := &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ()}
+	if len(os.Args) > 1 && slices.Contains([]string{"serve", "demo", "audit"}, os.Args[1]) {
+		ctx = untilSignal(ctx, p.abort)
+	}
 	os.Exit(p.run(ctx, os.Args[1:]))
 }
 
 // untilSignal gives a context that ends with the first SIGINT or SIGTERM. A
-// second one ends the process at once.
-func untilSignal(ctx context.Context) context.Context {
+// second one calls abort and ends the process at once.
+func untilSignal(ctx context.Context, abort func()) context.Context {
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
@@ -46,6 +49,7 @@ func untilSignal(ctx context.Context) context.Context {
 		<-signals
 		cancel()
 		<-signals
+		abort()
 		os.Exit(exitFailure)
 	}()
 	return ctx
@@ -67,6 +71,7 @@ type program struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
+	log            atomic.Pointer[logs.Writer] // of the gateway that is served
 }
 
 const usage = `trackgate: lets old XML-RPC programs work with bug trackers, without passwords

@@ -230,7 +230,7 @@ func operatorRoundTrip(t *testing.T, data string, callback func(token string) in
 	t.Helper()
 	r := command(t, "", "token", "mint", "--data", data)
 	token := strings.TrimSpace(r.stdout)
-	if r.status != exitOK || !regexp.MustCompile(`^[0-9A-Za-z]{32}$`).MatchString(token) {
+	if r.status != exitOK || !regexp.MustCompile(`^[0-9A-Za-z]{36}$`).MatchString(token) {
 		t.Fatalf("mint: status %d, %q, %s", r.status, r.stdout, r.stderr)
 	}
 	r = command(t, token+"\n", "token", "show", "--data", data)

@@ -10,9 +10,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/config"
 	"github.com/trackgate/trackgate/cmd/trackgate/internal/gateway"
+	"github.com/trackgate/trackgate/cmd/trackgate/internal/logs"
 )
 
 // serve runs the gateway until ctx ends.
@@ -36,36 +38,53 @@ func (p *program) serve(ctx context.Context, args []string) int {
 	if err := makeDataDir(dir); err != nil {
 		return p.fail(err)
 	}
-	logger := newLogger(p.stderr, cfg.Log)
+	logger, writer := logs.New(p.stderr, cfg.Log)
+	p.log.Store(writer)
+	// What reads the log may have stopped reading before it stops the gateway.
+	defer context.AfterFunc(ctx, func() { writer.Bound(logPatience) })()
+	err = p.serveGateway(ctx, cfg, dir, logger, func(a gateway.Addresses) error {
+		if *readyFile == "" {
+			return nil
+		}
+		writer.Flush() // whoever waits for the file finds in the log what was said at start
+		return writeReady(*readyFile, a)
+	})
+	stuck := writer.Close(logPatience)
+	switch {
+	case err == nil:
+		return exitOK
+	case stuck != nil: // where the log goes, nobody would read the error either
+		return exitFailure
+	}
+	return p.fail(err)
+}
+
+const (
+	// logPatience is how long one write of the log may take once the gateway is
+	// stopping.
+	logPatience = 5 * time.Second
+	// abortPatience is how long it may take when the process is to end at once.
+	abortPatience = 100 * time.Millisecond
+)
+
+// abort writes what the log still holds, for a process that ends at once.
+func (p *program) abort() {
+	if writer := p.log.Load(); writer != nil {
+		_ = writer.Close(abortPatience)
+	}
+}
+
+// serveGateway runs the gateway until ctx ends, and calls ready once it answers.
+func (p *program) serveGateway(ctx context.Context, cfg *config.Config, dir string, logger *slog.Logger, ready func(gateway.Addresses) error) error {
 	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o022 != 0 {
 		logger.Warn("others may write to the data directory, and so replace what is in it", "directory", dir, "mode", info.Mode().Perm().String())
 	}
 	g, err := gateway.Open(ctx, cfg, gateway.Environment{DataDir: dir, Logger: logger, Version: versionText()})
 	if err != nil {
-		return p.fail(err)
+		return err
 	}
 	p.announce(g, dir)
-	ready := func() error {
-		if *readyFile == "" {
-			return nil
-		}
-		return writeReady(*readyFile, g.Addresses())
-	}
-	if err := g.Serve(ctx, ready); err != nil {
-		return p.fail(err)
-	}
-	return exitOK
-}
-
-// newLogger makes the logger that the configuration asks for.
-func newLogger(w interface{ Write([]byte) (int, error) }, cfg config.Log) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(cfg.Level)) // the configuration was checked
-	opts := &slog.HandlerOptions{Level: level}
-	if cfg.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
+	return g.Serve(ctx, func() error { return ready(g.Addresses()) })
 }
 
 // announce says where everything is, and gives a line to try.

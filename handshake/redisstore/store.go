@@ -43,8 +43,8 @@
 // # Rights
 //
 // A user of Redis' ACL needs the keys trackgate:* and the commands SET, GET, PTTL,
-// EVAL, EVALSHA, SCAN, PING, HELLO; for the trail HGET, HGETALL, HSET, HDEL, HINCRBY,
-// XADD, XTRIM, XRANGE, XREVRANGE and XREAD; INFO for the fence, WAIT for replicas,
+// EVAL, EVALSHA, SCAN, PING, HELLO; for the trail and the count of live tokens HGET,
+// HGETALL, HSET, HDEL, HINCRBY, PEXPIRE, XADD, XTRIM, XRANGE, XREVRANGE and XREAD; INFO for the fence, WAIT for replicas,
 // CONFIG GET for the warnings and so that FenceAuto can see that nothing is
 // forgotten; on a cluster CLUSTER SLOTS, COMMAND and ASKING as well.
 package redisstore

@@ -93,7 +93,7 @@ func Open(ctx context.Context, cfg *config.Config, env Environment) (_ *Gateway,
 		return nil, err
 	}
 	g.closers = append(g.closers, throttle.close)
-	authority, err := newAuthority(cfg, stores.tokens, handshake.WithTrail(trail),
+	authority, err := newAuthority(cfg, stores.tokens, handshake.WithTrail(trail), handshake.WithAccounts(throttle.account),
 		handshake.WithObserver(metrics), handshake.WithObserver(throttle), handshake.WithObserver(handshake.NewLogObserver(env.Logger)))
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/trackgate/trackgate/apierror"
 	"github.com/trackgate/trackgate/ratelimit"
@@ -24,6 +25,9 @@ type guard struct {
 	allow []netip.Prefix
 	// refused is told of each refusal and its reason.
 	refused func(r *http.Request, reason string)
+	// passed is the Host that was found to be allowed last. Nearly all requests have
+	// the same, which needs no second look.
+	passed atomic.Pointer[string]
 }
 
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -55,9 +59,14 @@ func (g *guard) refusal(r *http.Request) string {
 			return refusedSite
 		}
 	}
-	if r.Host != "" && !g.hostAllowed(r.Host) {
+	if last := g.passed.Load(); r.Host == "" || last != nil && *last == r.Host {
+		return ""
+	}
+	if !g.hostAllowed(r.Host) {
 		return refusedHost
 	}
+	host := strings.Clone(r.Host)
+	g.passed.Store(&host)
 	return ""
 }
 

@@ -109,3 +109,33 @@ func TestAddressesOutsideTheAllowedNetworksAreRefused(t *testing.T) {
 		t.Errorf("an empty list of networks let somebody in: status %d", w.Code)
 	}
 }
+
+func TestAHostThatPassedOpensTheGuardToNoOther(t *testing.T) {
+	g := &guard{
+		next:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }),
+		hosts:   []string{"gate.corp.example"},
+		refused: func(*http.Request, string) {},
+	}
+	for i, tc := range []struct {
+		host string
+		want int
+	}{
+		{"evil.example", http.StatusForbidden},
+		{"127.0.0.1:8087", http.StatusNoContent},
+		{"127.0.0.1:8087", http.StatusNoContent},
+		{"evil.example", http.StatusForbidden},
+		{"evil.example", http.StatusForbidden},
+		{"127.0.0.1.evil.example:8087", http.StatusForbidden},
+		{"gate.corp.example", http.StatusNoContent},
+		{"", http.StatusNoContent},
+		{"evil.example", http.StatusForbidden},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/RPC2", nil)
+		r.Host = tc.host
+		w := httptest.NewRecorder()
+		g.ServeHTTP(w, r)
+		if w.Code != tc.want {
+			t.Errorf("request %d, to %q: status %d, want %d", i, tc.host, w.Code, tc.want)
+		}
+	}
+}

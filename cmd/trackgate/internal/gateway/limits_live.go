@@ -26,11 +26,17 @@ type liveTokens struct {
 	ledger liveLedger
 }
 
-// liveLedger counts live tokens by caller. What it is told may be counted a
-// moment later.
+// liveLedger counts live tokens by caller. Each token carries an account, which the
+// ledger has given to one caller for one slice of time: by it the ledger knows whose
+// the token was when it ends, without keeping anything for each. What it is told may
+// be counted a moment later.
 type liveLedger interface {
-	minted(f handshake.Fingerprint, c ratelimit.Caller)
-	ended(f handshake.Fingerprint)
+	// account is the one that a caller's next token is to carry; "" is none.
+	account(c ratelimit.Caller) handshake.Account
+	// minted and ended are told of the account of a token. A token whose account
+	// is not known is not counted, and not taken from what is counted.
+	minted(a handshake.Account, c ratelimit.Caller)
+	ended(a handshake.Account)
 	// live is how many tokens a caller has, exactly as far as this gateway was
 	// told. It may say less when that is below enough.
 	live(ctx context.Context, c ratelimit.Caller, enough int) (int, error)
@@ -65,15 +71,23 @@ func (t *liveTokens) admit(ctx context.Context, c ratelimit.Caller) error {
 	return nil
 }
 
-func (t *liveTokens) minted(f handshake.Fingerprint, c ratelimit.Caller) {
+// account is the one that a caller's next token is to carry.
+func (t *liveTokens) account(c ratelimit.Caller) handshake.Account {
+	if t.max == 0 {
+		return ""
+	}
+	return t.ledger.account(c)
+}
+
+func (t *liveTokens) minted(a handshake.Account, c ratelimit.Caller) {
 	if t.max > 0 {
-		t.ledger.minted(f, c)
+		t.ledger.minted(a, c)
 	}
 }
 
-func (t *liveTokens) ended(f handshake.Fingerprint) {
+func (t *liveTokens) ended(a handshake.Account) {
 	if t.max > 0 {
-		t.ledger.ended(f)
+		t.ledger.ended(a)
 	}
 }
 
@@ -98,44 +112,83 @@ func (s slices) current() int64 { return s.now().UnixNano() / int64(s.length) }
 // over tells whether all tokens that were minted in a slice have expired.
 func (s slices) over(slice int64) bool { return slice < s.current()-liveSlices }
 
-// ownLedger counts in the process. It holds no more tokens than callers may have.
-type ownLedger struct {
+// owner is whose the tokens of an account are: one caller's, minted in one slice.
+type owner struct {
+	caller ratelimit.Caller
+	slice  int64
+}
+
+// accounts are those of the current slice, one for each caller.
+type accounts struct {
 	slices
-	mu     sync.Mutex
-	tokens map[int64]map[handshake.Fingerprint]ratelimit.Caller // by slice
-	counts map[ratelimit.Caller]int
+	slice      int64
+	byCaller   map[ratelimit.Caller]handshake.Account
+	newAccount func() handshake.Account
+}
+
+func newAccounts(lifetime time.Duration, now func() time.Time) accounts {
+	return accounts{slices: slicesOf(lifetime, now), byCaller: map[ratelimit.Caller]handshake.Account{}, newAccount: handshake.NewAccount}
+}
+
+// turn drops the accounts when another slice has begun, and tells whether one has.
+func (a *accounts) turn() bool {
+	slice := a.current()
+	if slice == a.slice {
+		return false
+	}
+	a.slice = slice
+	clear(a.byCaller)
+	return true
+}
+
+// ownLedger counts in the process. What it holds grows with callers, not with tokens.
+type ownLedger struct {
+	mu sync.Mutex
+	accounts
+	tallies map[handshake.Account]*tally
+	counts  map[ratelimit.Caller]int
 }
 
 var _ liveLedger = (*ownLedger)(nil)
 
-func newOwnLedger(lifetime time.Duration, now func() time.Time) *ownLedger {
-	return &ownLedger{
-		slices: slicesOf(lifetime, now),
-		tokens: map[int64]map[handshake.Fingerprint]ratelimit.Caller{}, counts: map[ratelimit.Caller]int{},
-	}
+// tally is how many live tokens there are of an account.
+type tally struct {
+	owner
+	live int
 }
 
-func (l *ownLedger) minted(f handshake.Fingerprint, c ratelimit.Caller) {
+func newOwnLedger(lifetime time.Duration, now func() time.Time) *ownLedger {
+	return &ownLedger{accounts: newAccounts(lifetime, now), tallies: map[handshake.Account]*tally{}, counts: map[ratelimit.Caller]int{}}
+}
+
+func (l *ownLedger) account(c ratelimit.Caller) handshake.Account {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget()
-	slice := l.current()
-	if l.tokens[slice] == nil {
-		l.tokens[slice] = map[handshake.Fingerprint]ratelimit.Caller{}
+	if a, ok := l.byCaller[c]; ok {
+		return a
 	}
-	l.tokens[slice][f] = c
-	l.counts[c]++
+	a := l.newAccount()
+	for l.tallies[a] != nil {
+		a = l.newAccount()
+	}
+	l.byCaller[c], l.tallies[a] = a, &tally{owner: owner{c, l.slice}}
+	return a
 }
 
-func (l *ownLedger) ended(f handshake.Fingerprint) {
+func (l *ownLedger) minted(a handshake.Account, _ ratelimit.Caller) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, tokens := range l.tokens {
-		if c, ok := tokens[f]; ok {
-			delete(tokens, f)
-			l.less(c)
-			return
-		}
+	if t := l.tallies[a]; t != nil {
+		l.add(t, 1)
+	}
+}
+
+func (l *ownLedger) ended(a handshake.Account) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.tallies[a]; t != nil && t.live > 0 {
+		l.add(t, -1)
 	}
 }
 
@@ -150,18 +203,21 @@ func (l *ownLedger) close() {}
 
 // forget drops the slices that are over. The mutex is held.
 func (l *ownLedger) forget() {
-	for slice, tokens := range l.tokens {
-		if l.over(slice) {
-			for _, c := range tokens {
-				l.less(c)
-			}
-			delete(l.tokens, slice)
+	if !l.turn() {
+		return
+	}
+	for a, t := range l.tallies {
+		if l.over(t.slice) {
+			l.add(t, -t.live)
+			delete(l.tallies, a)
 		}
 	}
 }
 
-func (l *ownLedger) less(c ratelimit.Caller) {
-	if l.counts[c]--; l.counts[c] <= 0 {
-		delete(l.counts, c)
+// add counts tokens of an account. The mutex is held.
+func (l *ownLedger) add(t *tally, n int) {
+	t.live += n
+	if l.counts[t.caller] += n; l.counts[t.caller] <= 0 {
+		delete(l.counts, t.caller)
 	}
 }

@@ -2,10 +2,9 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"maps"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -17,49 +16,67 @@ import (
 
 // Limits of [sharedLedger].
 const (
-	// ledgerQueue is how many events wait for Redis at most; more are lost, and
-	// then the count is wrong by as many until they expire.
-	ledgerQueue = 8192
-	// ledgerBatch is how many events share a round trip.
-	ledgerBatch = 512
-	// ledgerLimit is how long a mint waits for the count, and a batch for Redis.
+	// ledgerWaiting is how many accounts wait for Redis at most; what happens to
+	// tokens of more is lost, and then the count is wrong by as many until they
+	// expire.
+	ledgerWaiting = 8192
+	// ledgerPause is how long what happens is gathered when nobody waits for it. As
+	// much is lost when the process dies.
+	ledgerPause = 50 * time.Millisecond
+	// ledgerLimit is how long a mint waits for the count.
 	ledgerLimit = 100 * time.Millisecond
+	// ledgerWrite is how long a batch waits for Redis, and then it is lost.
+	ledgerWrite = time.Second
 	// ledgerFresh is how long a count that is far from the limit is believed.
 	ledgerFresh = time.Second
 	// ledgerCallers is how many counts are kept.
 	ledgerCallers = 4096
+	// ledgerOwners is how many accounts are kept whose owner is known. Those of more
+	// are looked up again.
+	ledgerOwners = 65536
 )
 
 // sharedLedger counts in Redis, for all gateways:
 //
 //	trackgate:live:CALLER   a hash: live tokens by the slice in which they were minted
-//	trackgate:o:TOKEN       whose a live token is: "SLICE CALLER", by the 8 bytes of its
-//	                        fingerprint; there is one for every live token, so it is short
+//	trackgate:o:ACCOUNT     whose the tokens of an account are: "SLICE CALLER"; there is
+//	                        one for each caller, slice and gateway that mints
 //
-// All commands are about one key. Minting and accepting do not wait for it: events
-// are written by one goroutine, many in a round trip.
+// All commands are about one key. Minting and accepting do not wait for it: one
+// goroutine writes what has changed, in sums. An account is written at once when it is
+// made, so that it is there before another gateway is shown a token that carries it.
+// Should it come later all the same, the other gateway looks a second time after
+// ledgerPause. An account that nobody has written by then, or any more, is written off:
+// its tokens count until they would have expired.
 type sharedLedger struct {
-	slices
 	client   redis.UniversalClient
 	lifetime time.Duration
 	logger   *slog.Logger
-	events   chan ledgerEvent
+	bell     chan struct{} // holds one when there is something to write
+	haste    chan struct{} // holds one when that is waited for
+	closing  chan struct{}
 	stopped  chan struct{}
 
-	mu     sync.Mutex
-	closed bool
+	mu sync.Mutex
+	accounts
+	owners map[handshake.Account]owner // as far as seen
+	missed map[handshake.Account]missed
+	next   *news
 	known  map[ratelimit.Caller]knownCount
+	closed bool
 }
 
 var _ liveLedger = (*sharedLedger)(nil)
 
-// ledgerEvent is a token that was minted for a caller, one that ended, or, with
-// written, a question whether all before it has been written.
-type ledgerEvent struct {
-	token   handshake.Fingerprint
-	caller  ratelimit.Caller
-	slice   int64
-	written chan struct{}
+// news is what is to be written next.
+type news struct {
+	made    map[handshake.Account]owner
+	changes map[handshake.Account]int64 // tokens minted less tokens that ended
+	written chan struct{}               // closed when it has been tried
+}
+
+func newNews() *news {
+	return &news{made: map[handshake.Account]owner{}, changes: map[handshake.Account]int64{}, written: make(chan struct{})}
 }
 
 // knownCount is what Redis said of a caller, and what was minted here since then.
@@ -69,60 +86,111 @@ type knownCount struct {
 }
 
 func newSharedLedger(client redis.UniversalClient, lifetime time.Duration, now func() time.Time, logger *slog.Logger) *sharedLedger {
-	l := &sharedLedger{
-		slices: slicesOf(lifetime, now), client: client, lifetime: lifetime, logger: logger,
-		events: make(chan ledgerEvent, ledgerQueue), stopped: make(chan struct{}), known: map[ratelimit.Caller]knownCount{},
-	}
+	l := newIdleLedger(client, lifetime, now, logger)
 	go l.run()
 	return l
 }
 
-func (l *sharedLedger) minted(f handshake.Fingerprint, c ratelimit.Caller) {
+// newIdleLedger returns a ledger that does not write by itself.
+func newIdleLedger(client redis.UniversalClient, lifetime time.Duration, now func() time.Time, logger *slog.Logger) *sharedLedger {
+	return &sharedLedger{
+		client: client, lifetime: lifetime, logger: logger,
+		bell: make(chan struct{}, 1), haste: make(chan struct{}, 1), closing: make(chan struct{}), stopped: make(chan struct{}),
+		accounts: newAccounts(lifetime, now), owners: map[handshake.Account]owner{}, missed: map[handshake.Account]missed{},
+		next: newNews(), known: map[ratelimit.Caller]knownCount{},
+	}
+}
+
+// account gives one account to a caller for each slice.
+func (l *sharedLedger) account(c ratelimit.Caller) handshake.Account {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.turn()
+	if a, ok := l.byCaller[c]; ok {
+		return a
+	}
+	if l.closed || len(l.next.made) >= ledgerWaiting {
+		return ""
+	}
+	a, o := l.newAccount(), owner{c, l.slice}
+	l.remember(a, o)
+	l.byCaller[c], l.next.made[a] = a, o
+	l.hurry()
+	return a
+}
+
+func (l *sharedLedger) minted(a handshake.Account, c ratelimit.Caller) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if k, ok := l.known[c]; ok {
 		k.count++
 		l.known[c] = k
 	}
-	l.mu.Unlock()
-	l.tell(ledgerEvent{token: f, caller: c, slice: l.current()})
+	l.tell(a, 1)
 }
 
-func (l *sharedLedger) ended(f handshake.Fingerprint) { l.tell(ledgerEvent{token: f}) }
-
-// tell queues an event, or loses it when too many wait.
-func (l *sharedLedger) tell(e ledgerEvent) bool {
+func (l *sharedLedger) ended(a handshake.Account) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return false
+	l.tell(a, -1)
+}
+
+// tell notes a change, or loses it when too many wait. The mutex is held.
+func (l *sharedLedger) tell(a handshake.Account, n int64) {
+	if _, waits := l.next.changes[a]; l.closed || a == "" || !waits && len(l.next.changes) >= ledgerWaiting {
+		return
 	}
+	l.next.changes[a] += n
+	ring(l.bell)
+}
+
+// hurry has what waits written at once. The mutex is held.
+func (l *sharedLedger) hurry() {
+	ring(l.bell)
+	ring(l.haste)
+}
+
+// ring puts one into a channel that holds one.
+func ring(bell chan<- struct{}) {
 	select {
-	case l.events <- e:
-		return true
+	case bell <- struct{}{}:
 	default:
-		return false
 	}
+}
+
+// remember keeps whose an account is, and forgets the slices that are over, or in
+// need everything: Redis still knows. The mutex is held.
+func (l *sharedLedger) remember(a handshake.Account, o owner) {
+	if len(l.owners) >= ledgerOwners {
+		maps.DeleteFunc(l.owners, func(_ handshake.Account, o owner) bool { return l.over(o.slice) })
+	}
+	if len(l.owners) >= ledgerOwners {
+		clear(l.owners)
+		clear(l.byCaller)
+	}
+	l.owners[a] = o
 }
 
 // live believes a count from a moment ago while it is far from enough. Near to
-// it, it waits until what was minted here is written, and asks.
+// it, it waits until what happened here is written, and asks.
 func (l *sharedLedger) live(ctx context.Context, c ratelimit.Caller, enough int) (int, error) {
 	now := l.now()
 	l.mu.Lock()
 	k, ok := l.known[c]
-	l.mu.Unlock()
 	if ok && now.Sub(k.at) < ledgerFresh && k.count < enough/2 {
+		l.mu.Unlock()
 		return k.count, nil
 	}
+	written := l.next.written
+	l.hurry()
+	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, ledgerLimit)
 	defer cancel()
-	written := make(chan struct{})
-	if l.tell(ledgerEvent{written: written}) {
-		select {
-		case <-written:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
+	select {
+	case <-written:
+	case <-l.stopped:
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 	count, err := l.ask(ctx, c)
 	if err != nil {
@@ -160,88 +228,13 @@ func (l *sharedLedger) ask(ctx context.Context, c ratelimit.Caller) (int, error)
 	return count, err
 }
 
-func liveKey(c ratelimit.Caller) string { return "trackgate:live:" + string(c) }
-
-func ownerKey(f handshake.Fingerprint) string { return "trackgate:o:" + string(f[:]) }
-
 // close writes what waits, and ends.
 func (l *sharedLedger) close() {
 	l.mu.Lock()
-	already := l.closed
-	l.closed = true
+	if !l.closed {
+		l.closed = true
+		close(l.closing)
+	}
 	l.mu.Unlock()
-	if !already {
-		close(l.events)
-	}
 	<-l.stopped
-}
-
-// run writes events until the ledger is closed.
-func (l *sharedLedger) run() {
-	defer close(l.stopped)
-	for first := range l.events {
-		batch := append(make([]ledgerEvent, 0, ledgerBatch), first)
-		for len(batch) < ledgerBatch && len(l.events) > 0 {
-			batch = append(batch, <-l.events)
-		}
-		l.write(batch)
-		for _, e := range batch {
-			if e.written != nil {
-				close(e.written)
-			}
-		}
-	}
-}
-
-// account is where a token is counted.
-type account struct {
-	caller ratelimit.Caller
-	slice  int64
-}
-
-// write makes two round trips at most: one for what is minted and whose the
-// ended tokens are, and one to take these from their owners.
-func (l *sharedLedger) write(batch []ledgerEvent) {
-	ctx, cancel := context.WithTimeout(context.Background(), ledgerLimit)
-	defer cancel()
-	changes := map[account]int64{}
-	var owners []*redis.StringCmd
-	_, err := l.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for _, e := range batch {
-			switch {
-			case e.written != nil:
-			case e.caller != "":
-				p.Set(ctx, ownerKey(e.token), strconv.FormatInt(e.slice, 10)+" "+string(e.caller), l.lifetime+l.length)
-				changes[account{e.caller, e.slice}]++
-			default:
-				owners = append(owners, p.GetDel(ctx, ownerKey(e.token)))
-			}
-		}
-		l.change(ctx, p, changes)
-		return nil
-	})
-	clear(changes)
-	for _, owner := range owners {
-		slice, caller, found := strings.Cut(owner.Val(), " ")
-		if n, parseErr := strconv.ParseInt(slice, 10, 64); found && parseErr == nil {
-			changes[account{ratelimit.Caller(caller), n}]--
-		}
-	}
-	if len(changes) > 0 {
-		_, err = l.client.Pipelined(ctx, func(p redis.Pipeliner) error {
-			l.change(ctx, p, changes)
-			return nil
-		})
-	}
-	if err != nil && !errors.Is(err, redis.Nil) {
-		l.logger.Debug("live tokens were not counted", "events", len(batch), "error", err)
-	}
-}
-
-// change adds to counts. The hash outlives the last token that is counted in it.
-func (l *sharedLedger) change(ctx context.Context, p redis.Pipeliner, changes map[account]int64) {
-	for a, n := range changes {
-		p.HIncrBy(ctx, liveKey(a.caller), strconv.FormatInt(a.slice, 10), n)
-		p.PExpire(ctx, liveKey(a.caller), l.lifetime+2*l.length)
-	}
 }

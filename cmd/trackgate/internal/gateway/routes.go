@@ -114,8 +114,7 @@ func privateRoutes(cfg *config.Config, logger *slog.Logger, m *metrics, registri
 		handlers[route] = serve(route, registry)
 	}
 	routes := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handlers[routeOf(r.URL.Path)].ServeHTTP(w, r) })
-	limited := withDeadline(time.Duration(cfg.Request.HandlerTimeout), visited(routes))
-	return &guard{next: limited, hosts: cfg.Private.Hosts, allow: config.Prefixes(cfg.Private.Allow), refused: refusals("private", m, logger)}, nil
+	return &guard{next: entered(time.Duration(cfg.Request.HandlerTimeout), routes), hosts: cfg.Private.Hosts, allow: config.Prefixes(cfg.Private.Allow), refused: refusals("private", m, logger)}, nil
 }
 
 // echo is bridge.echo.

@@ -136,14 +136,8 @@ type visit struct {
 
 type visitKey struct{}
 
-// visited gives each request to next its visit.
-func visited(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v := &visit{subject: ratelimit.Callers{}.SubjectOf(r), header: w.Header()}
-		ctx := audit.WithOrigin(r.Context(), audit.Origin{Caller: v.subject.Addr, Listener: listenerPrivate, Route: routeOf(r.URL.Path)})
-		next.ServeHTTP(w, r.WithContext(context.WithValue(ctx, visitKey{}, v)))
-	})
-}
+// caller is by whom the live tokens of a visit are counted.
+func (v *visit) caller() ratelimit.Caller { return ratelimit.CallerOf(v.subject.Addr) }
 
 // beforeCall charges an XML-RPC call that mints. Those to trackers are charged
 // when it is known to which.
@@ -187,15 +181,24 @@ func (t *throttle) Login(ctx context.Context, tracker string) error {
 	return t.refused(ctx, config.OnLogin, tracker, t.private.Charge(ctx, nil, ratelimit.Subject{Tracker: tracker}, t.rules[config.OnLogin]...))
 }
 
+// account is the one by which a token is counted that is minted for a visit; other
+// tokens are not counted.
+func (t *throttle) account(ctx context.Context) handshake.Account {
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		return t.live.account(v.caller())
+	}
+	return ""
+}
+
 // Observe counts the tokens of each caller.
 func (t *throttle) Observe(ctx context.Context, e handshake.Event) {
 	switch e.Type {
 	case handshake.EventMinted:
 		if v, ok := ctx.Value(visitKey{}).(*visit); ok {
-			t.live.minted(e.Fingerprint, ratelimit.CallerOf(v.subject.Addr))
+			t.live.minted(e.Account, v.caller())
 		}
 	case handshake.EventConsumed, handshake.EventRevoked:
-		t.live.ended(e.Fingerprint)
+		t.live.ended(e.Account)
 	case handshake.EventRefused, handshake.EventProbe:
 	}
 }
