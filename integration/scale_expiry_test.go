@@ -98,11 +98,12 @@ func (s *scaleStore) fillForOneEnd(b *testing.B) (end time.Time, last handshake.
 	return end, last
 }
 
-// forgotten is whether the database has let go of all that has expired.
+// forgotten is whether the database has let go of what has expired. Redis looks for
+// it by chance once it is less than a tenth of all keys, and may keep the rest for long.
 func (s *scaleStore) forgotten(b *testing.B, last handshake.Record) bool {
 	b.Helper()
 	if s.redis != nil {
-		return s.info(b, "expired_keys") >= float64(*scaleExpiring)
+		return s.info(b, "expired_keys") >= 0.9*float64(*scaleExpiring)
 	}
 	_, found, err := s.Lookup(b.Context(), last.ID)
 	if err != nil {

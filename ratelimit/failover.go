@@ -38,7 +38,7 @@ type FailoverConfig struct {
 	// TripAfter is how many times in a row Redis must fail before it counts as
 	// away and requests stop asking it; default [DefaultTripAfter]. Questions that
 	// wait at the same time and fail together count once: a pause shorter than
-	// TripAfter time limits switches nothing.
+	// nine tenths of TripAfter time limits switches nothing.
 	TripAfter int
 	// ProbeEvery is how often Redis is tried while it counts as away; default
 	// [DefaultProbeEvery].

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -79,7 +80,7 @@ type batches struct {
 	// journal, when it is set, has blocks that a pipeline takes along.
 	journal *journal
 	// joins is whether commands about several keys may be one: not on a cluster.
-	joins bool
+	joins atomic.Bool
 }
 
 // idle is whether there is nothing to add.
@@ -150,10 +151,7 @@ func (v *server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 			s.reign, s.outcome = r, errUnconfirmed
 		}
 		tail, ride := v.batches.newTail(ctx), v.batches.journal.board(ctx)
-		sent, joined := cmds, []joined(nil)
-		if v.batches.joins {
-			sent, joined = join(ctx, cmds)
-		}
+		sent, joined := v.batches.join(ctx, cmds)
 		err = next(ctx, tail.after(ride.before(sent)))
 		for _, j := range joined {
 			j.share()

@@ -49,11 +49,11 @@ func (c *chain) loss() []audit.Entry {
 
 // sealing is a block on its way.
 type sealing struct {
-	group    *group
-	next     audit.Head
-	block    []byte // empty when there is nothing to write, but to drop
-	argument []byte
-	sent     bool // whether it may have arrived
+	group     *group
+	next      audit.Head
+	block     []byte // empty when there is nothing to write, but to drop
+	arguments []any
+	sent      bool // whether it may have arrived
 }
 
 // seal makes a block of a group. Whoever calls it is the one who writes.
@@ -68,6 +68,6 @@ func (j *journal) seal(g *group) *sealing {
 	j.mu.Lock()
 	g.head = b.next
 	j.mu.Unlock()
-	b.argument = sealArgument(j.chain.want, b.next, g.drop, b.block)
+	b.arguments = sealArguments(j.chain.want, b.next, g.drop, b.block)
 	return b
 }

@@ -61,17 +61,12 @@ func tokenKey(id handshake.ID) string {
 // value meanwhile.
 const maxStay = time.Minute
 
-// stayOf is a token's part of the time for which keys stay: 65536 would be all of it.
-// It follows from the hash, so that it can be told again.
-func stayOf(id handshake.ID) int64 {
-	return int64(binary.BigEndian.Uint16(id.Hash[handshake.HashSize-2:]))
-}
-
-// stay is how long the key of a token stays beyond its expiry: half its lifetime or
-// maxStay at most.
-func stay(id handshake.ID, lifetime time.Duration) time.Duration {
-	most := min(lifetime/2, maxStay).Milliseconds()
-	return time.Duration(most*stayOf(id)/65536) * time.Millisecond
+// stay is how long the key of a token stays beyond its expiry. It follows from the hash,
+// so that it can be told again.
+func stay(id handshake.ID) time.Duration {
+	const whole = 1 << 16
+	part := binary.BigEndian.Uint16(id.Hash[handshake.HashSize-2:])
+	return (maxStay * time.Duration(part) / whole).Truncate(time.Millisecond)
 }
 
 // encodeLive returns the value of a live token and how long its key lives.
@@ -88,7 +83,7 @@ func encodeLive(r handshake.Record) (string, time.Duration, error) {
 	digits := (int64(r.Kind)*(maxMillis+1)+r.ID.Millis)*100_000 + int64(lifetime/time.Second)
 	value := make([]byte, 0, liveSize+len(r.Tracker))
 	value = strconv.AppendInt(value, digits, 10)
-	return string(append(value, r.Tracker...)), lifetime + stay(r.ID, lifetime), nil
+	return string(append(value, r.Tracker...)), lifetime + stay(r.ID), nil
 }
 
 // labelled returns a live token's value with a label.

@@ -2,8 +2,11 @@ package redisstore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/redis/go-redis/v9"
 
@@ -40,12 +43,23 @@ type ended struct {
 // and go-redis, is the same for one token as for many.
 type ending struct {
 	*redis.Cmd
-	heads bool // whether the heads of the trail are among the keys
+	batches *batches // of the store whose command it is
+	heads   bool     // whether the heads of the trail are among the keys
 }
+
+// alone is whether a command stays as it is: one of another store that has the same
+// client, or one that brings the script's text.
+func (e *ending) alone(b *batches) bool { return e.batches != b || e.Name() != "evalsha" }
 
 // finish runs endScript for one token, and returns the token's value after that.
 func (s *Store) finish(ctx context.Context, st *stamp, e ended) (any, error) {
 	reply, err := s.finishBy(ctx, "evalsha", endScript.hash, st, e)
+	if redis.HasErrorPrefix(err, "CROSSSLOT") {
+		// The server is one of a cluster that was given as a single one: nothing was
+		// done, and from now on there is one call a token.
+		s.batches.joins.Store(false)
+		reply, err = s.finishBy(ctx, "evalsha", endScript.hash, st, e)
+	}
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
 		return s.finishBy(ctx, "eval", endScript.text, st, e)
 	}
@@ -68,7 +82,7 @@ func (s *Store) finishBy(ctx context.Context, name, what string, st *stamp, e en
 	} else {
 		args = append(args, intended{s.journal, e.intention})
 	}
-	cmd := &ending{Cmd: redis.NewCmd(ctx, args...), heads: e.intention != nil}
+	cmd := &ending{Cmd: redis.NewCmd(ctx, args...), batches: s.batches, heads: e.intention != nil}
 	if err := s.process(ctx, cmd); err != nil {
 		return cmd.Val(), err
 	}
@@ -84,12 +98,20 @@ func answerOf(reply any) (any, error) {
 	switch reply := reply.(type) {
 	case nil:
 		return nil, redis.Nil
-	case error:
-		return nil, reply
-	default:
-		return reply, nil
+	case string:
+		if wrong, ok := strings.CutPrefix(reply, wrongMark); ok {
+			return nil, fmt.Errorf("%w: %s", errToken, wrong)
+		}
 	}
+	return reply, nil
 }
+
+// wrongMark begins the answer of endScript about a token with which Redis could do
+// nothing.
+const wrongMark = "!"
+
+// errToken is that of such a token.
+var errToken = errors.New("redisstore: the token's key in Redis cannot be used")
 
 // joined is a command that ends the tokens of several.
 type joined struct {
@@ -98,11 +120,14 @@ type joined struct {
 }
 
 // join returns the commands of a pipeline with those that end tokens joined, and what
-// they were joined to. Those that bring the script's text stay as they are.
-func join(ctx context.Context, cmds []redis.Cmder) ([]redis.Cmder, []joined) {
+// they were joined to.
+func (b *batches) join(ctx context.Context, cmds []redis.Cmder) ([]redis.Cmder, []joined) {
+	if !b.joins.Load() {
+		return cmds, nil
+	}
 	var waiting []*ending
 	for _, cmd := range cmds {
-		if e, ok := cmd.(*ending); ok && e.Name() == "evalsha" {
+		if e, ok := cmd.(*ending); ok && !e.alone(b) {
 			waiting = append(waiting, e)
 		}
 	}
@@ -117,7 +142,7 @@ func join(ctx context.Context, cmds []redis.Cmder) ([]redis.Cmder, []joined) {
 		rest = append(rest, j.cmd)
 	}
 	for _, cmd := range cmds {
-		if e, ok := cmd.(*ending); !ok || e.Name() != "evalsha" {
+		if e, ok := cmd.(*ending); !ok || e.alone(b) {
 			rest = append(rest, cmd)
 		}
 	}

@@ -208,13 +208,4 @@ func TestTokensThatExpireTogetherLeaveOneByOne(t *testing.T) {
 	if least > lifetime+15*time.Second || least < lifetime-15*time.Second || most < lifetime+45*time.Second || most > lifetime+time.Minute {
 		t.Errorf("keys live from %v to %v", least, most)
 	}
-	short := newRecord(time.Now())
-	short.Expires = short.Minted().Add(2 * time.Second)
-	short.ID.Hash[handshake.HashSize-2] = 255
-	if err := s.Mint(t.Context(), short); err != nil {
-		t.Fatal(err)
-	}
-	if left := client.PTTL(t.Context(), "trackgate:"+string(short.ID.Hash[:])).Val(); left > 3*time.Second {
-		t.Errorf("a token of 2 s stays for %v", left)
-	}
 }

@@ -44,7 +44,7 @@ func (s *Store) Find(ctx context.Context, f handshake.Fingerprint) ([]handshake.
 			continue
 		}
 		id := handshake.ID{Hash: [handshake.HashSize]byte([]byte(hash))}
-		record, ok, err := s.look(ctx, findScript, id, time.Now().UnixMilli(), stayOf(id))
+		record, ok, err := s.look(ctx, findScript, id, time.Now().UnixMilli(), stay(id).Milliseconds())
 		switch {
 		case errors.Is(err, errDamaged):
 			continue // the key is as long as a token's, and none

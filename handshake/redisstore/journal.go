@@ -47,6 +47,7 @@ type journal struct {
 	closed  bool
 	groups  []*group // what waits, in order; entries are added to the last
 	waiting int      // entries in groups that somebody waits for
+	usual   int      // how many entries the last block had, for which the next one gets room
 	// backlog are entries that nobody waits for and that failed before.
 	backlog []audit.Entry
 	lost    int           // entries for which the backlog had no room
@@ -65,7 +66,7 @@ type journal struct {
 // group is what becomes one block.
 type group struct {
 	entries []audit.Entry
-	quiet   []audit.Entry // those of entries that nobody waits for
+	quiet   []int // which of entries nobody waits for, in order
 	drop    streamID
 	head    audit.Head // behind the block, once it is sealed
 
@@ -101,6 +102,27 @@ func (g *group) isDone() bool {
 	default:
 		return false
 	}
+}
+
+// precede puts entries before all others that nobody waits for.
+func (g *group) precede(entries []audit.Entry) {
+	quiet := make([]int, 0, len(entries)+len(g.quiet))
+	for i := range entries {
+		quiet = append(quiet, i)
+	}
+	for _, i := range g.quiet {
+		quiet = append(quiet, len(entries)+i)
+	}
+	g.entries, g.quiet = append(entries, g.entries...), quiet
+}
+
+// unawaited are the entries that nobody waits for.
+func (g *group) unawaited() []audit.Entry {
+	entries := make([]audit.Entry, len(g.quiet))
+	for i, at := range g.quiet {
+		entries[i] = g.entries[at]
+	}
+	return entries
 }
 
 // finish tells those who wait what became of the block.
@@ -192,8 +214,8 @@ func (j *journal) follow(e audit.Entry) {
 		return
 	}
 	g := j.last()
+	g.quiet = append(g.quiet, len(g.entries))
 	g.entries = append(g.entries, e)
-	g.quiet = append(g.quiet, e)
 	if j.delayed {
 		return
 	}
@@ -235,7 +257,7 @@ func (j *journal) last() *group {
 			return g
 		}
 	}
-	g := &group{done: make(chan struct{})}
+	g := &group{entries: make([]audit.Entry, 0, j.usual), done: make(chan struct{})}
 	j.groups = append(j.groups, g)
 	return g
 }
@@ -272,8 +294,9 @@ func (j *journal) take() *group {
 		j.lost = 0
 	}
 	if len(before) > 0 {
-		g.entries, g.quiet = append(before, g.entries...), append(slices.Clip(before), g.quiet...)
+		g.precede(before)
 	}
+	j.usual = len(g.entries)
 	return g
 }
 

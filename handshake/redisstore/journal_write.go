@@ -44,7 +44,7 @@ func (j *journal) write() bool {
 // whom it came to no ride.
 func (j *journal) drive() bool {
 	err := j.s.inReign(context.Background(), func(ctx context.Context, st *stamp) error {
-		_, err := j.s.runKeys(ctx, sealScript, []string{trailHeads, trailBlocks}, st, emptySeal)
+		_, err := j.s.runKeys(ctx, sealScript, []string{trailHeads, trailBlocks}, st, emptySeal...)
 		return err
 	})
 	if err != nil {
@@ -63,7 +63,7 @@ func (j *journal) release(b *sealing, err error) {
 	case b.sent && len(b.group.entries) > 0:
 		j.unsure = b
 	default:
-		j.keep(b.group.quiet)
+		j.keep(b.group.unawaited())
 	}
 	j.changed.Broadcast()
 }
@@ -76,7 +76,7 @@ func (j *journal) refuse(err error) {
 	j.groups, j.waiting = nil, 0
 	j.mu.Unlock()
 	for _, g := range groups {
-		j.again(g.quiet)
+		j.again(g.unawaited())
 		g.finish(err)
 	}
 }
@@ -109,7 +109,7 @@ func (j *journal) transmit(b *sealing) (*sealing, error) {
 func (j *journal) send(b *sealing) (there sealed, err error) {
 	var reply any
 	err = j.s.inReign(context.Background(), func(ctx context.Context, st *stamp) (err error) {
-		reply, err = j.s.runKeys(ctx, sealScript, []string{trailHeads, trailBlocks}, st, b.argument)
+		reply, err = j.s.runKeys(ctx, sealScript, []string{trailHeads, trailBlocks}, st, b.arguments...)
 		return err
 	})
 	var unsent *notSentError

@@ -21,7 +21,8 @@ func (j *journal) board(ctx context.Context) *ride {
 	}
 	b := j.seal(j.take())
 	b.sent = true
-	return &ride{j, b, redis.NewCmd(ctx, "evalsha", sealScript.hash, 2, trailHeads, trailBlocks, modeAny, b.argument)}
+	args := append([]any{"evalsha", sealScript.hash, 2, trailHeads, trailBlocks, modeAny}, b.arguments...)
+	return &ride{j, b, redis.NewCmd(ctx, args...)}
 }
 
 // boards tells whether there is a block for a pipeline, which is the one that

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
-	"strconv"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -52,9 +51,15 @@ end
 //	intention  the name of a chain and the head that it must have, or '-'
 //
 // It returns the value of each token after that, which says whether this attempt ended
-// it, nil where there is none, or the error that Redis had with it. With another head,
-// or with an intention that is neither of the two, a token that could be ended is left
-// alone, and the answer is 0.
+// it, nil where there is none, or an exclamation mark and what is wrong with it. With
+// another head, or with an intention that is neither of the two, a token that could be
+// ended is left alone, and the answer is 0.
+//
+// What is wrong with the server and not with one token, that it must not write or has
+// no room, is the answer to the whole call, by which go-redis tells that it should ask
+// again, or elsewhere. No error stands among the answers: go-redis does not read on
+// behind an OOM or READONLY within an array, and takes what is left of it for the
+// answers to other commands.
 //
 // The value outlives the token's own expiry by the retention. It must never go
 // before that expiry: a SET of the minting that a broken connection delivers late
@@ -88,7 +93,13 @@ local answer = {}
 for i = 1, n do
   local a = 6 * i - 2
   local ok, v = pcall(finish, KEYS[i], ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5])
-  if not ok and type(v) ~= 'table' then v = redis.error_reply(tostring(v)) end
+  if not ok then
+    if type(v) == 'table' then v = v.err end
+    v = tostring(v)
+    local word = string.match(v, '^([A-Z]+) ')
+    if word and word ~= 'WRONGTYPE' and word ~= 'ERR' then return redis.error_reply(v) end
+    v = '!' .. v
+  end
   answer[i] = v
 end
 return answer
@@ -101,17 +112,17 @@ return v
 `)
 
 // findScript is lookScript for a token of which nobody knows when it was minted.
-// ARGV[2] is the time now instead, and ARGV[3] the token's part of the time for which
-// keys stay. What the token has left to live tells about when it was minted, late by
-// as long as the minting took and early by as long as this question does; the three
-// digits tell the rest, if it is late by less than 600 ms or early by no more than 400.
+// ARGV[2] is the time now instead, and ARGV[3] how long the key stays beyond the
+// token's expiry in milliseconds. What the token has left to live tells about when it
+// was minted, late by as long as the minting took and early by as long as this question
+// does; the three digits tell the rest, if it is late by less than 600 ms or early by no
+// more than 400.
 var findScript = newScript(openToken + `
 local minted = ARGV[2]
 local there = redis.call('GET', KEYS[1])
 if there and string.find(there, '^%-' .. string.rep('%d', 19)) then
-  local life = string.sub(there, 13, 17) * 1000
-  local stays = math.floor(math.min(life / 2, ` + strconv.FormatInt(maxStay.Milliseconds(), 10) + `) * ARGV[3] / 65536)
-  local about = minted + redis.call('PTTL', KEYS[1]) - stays - life
+  local left = redis.call('PTTL', KEYS[1]) - ARGV[3]
+  local about = minted + left - string.sub(there, 13, 17) * 1000
   minted = string.format('%d', about - (about - string.sub(there, 18, 20) + 400) % 1000 + 400)
 end
 local v = open_token(KEYS[1], minted)

@@ -44,9 +44,10 @@
 //
 // A user of Redis' ACL needs the keys trackgate:* and the commands SET, GET, PTTL,
 // EVAL, EVALSHA, SCAN, PING, HELLO; for the trail and the count of live tokens HGET,
-// HGETALL, HSET, HDEL, HINCRBY, PEXPIRE, XADD, XTRIM, XRANGE, XREVRANGE and XREAD; INFO for the fence, WAIT for replicas,
-// CONFIG GET for the warnings and so that FenceAuto can see that nothing is
-// forgotten; on a cluster CLUSTER SLOTS, COMMAND and ASKING as well.
+// HMGET, HGETALL, HSET, HDEL, HINCRBY, PEXPIRE, XADD, XTRIM, XRANGE, XREVRANGE and
+// XREAD; INFO for the fence, WAIT for replicas, CONFIG GET for the warnings and so that
+// FenceAuto can see that nothing is forgotten; on a cluster CLUSTER SLOTS, COMMAND and
+// ASKING as well.
 package redisstore
 
 import (
@@ -161,7 +162,8 @@ func New(client redis.UniversalClient, opts ...Option) (*Store, error) {
 	s.commands = pipeline
 	s.journal, s.watcher = newJournal(s), newWatcher(s)
 	if _, apart := client.(*redis.ClusterClient); !apart {
-		s.batches.journal, s.batches.joins = s.journal, true
+		s.batches.journal = s.journal
+		s.batches.joins.Store(true)
 	}
 	return s, nil
 }
@@ -234,8 +236,8 @@ func (s *Store) mint(ctx context.Context, id handshake.ID, value string, lifetim
 // Consume takes a token from live to used.
 //
 // A token expires by the clock of the claim, and by that of Redis, which removes the
-// key up to a minute later (by half the lifetime at most): a gateway whose clock is
-// wrong can end tokens early, and make them live longer by no more than that.
+// key up to a minute later: a gateway whose clock is wrong can end tokens early, and
+// make them live longer by no more than that.
 //
 // The intention of a claim with a note stands in the trail before the token is
 // touched. Where the trail is on the same server, both are sent at once, and the

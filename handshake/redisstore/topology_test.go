@@ -61,7 +61,7 @@ func TestATLSServerIsUsedByAUserWithTheRightsThatAreDocumented(t *testing.T) {
 	server := redistest.StartTLS(t, security, "--appendfsync", "everysec")
 	server.Do("acl", "setuser", "gateway", "on", ">p@ss/word", "~trackgate:*", "resetchannels", "-@all",
 		"+set", "+get", "+pttl", "+evalsha", "+eval", "+scan", "+info", "+ping", "+wait", "+config|get", "+hello",
-		"+hget", "+hgetall", "+hset", "+hdel", "+hincrby", "+xadd", "+xtrim", "+xrange", "+xrevrange", "+xread")
+		"+hget", "+hmget", "+hgetall", "+hset", "+hdel", "+hincrby", "+xadd", "+xtrim", "+xrange", "+xrevrange", "+xread")
 	url := "rediss://gateway:p%40ss%2Fword@" + server.Addr() + "/?ca=" + security.CAFile
 	store := open(t, url)
 	defer func() { _ = store.Close() }()

@@ -44,7 +44,7 @@ func TestAServerThatIsLoadingRefusesAndForgetsNothing(t *testing.T) {
 	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
 	record := mintOne(t, s)
-	for range 200 {
+	for range 500 {
 		mintOne(t, s)
 	}
 	server.RestartSlowly()

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/trackgate/trackgate/handshake"
 	"github.com/trackgate/trackgate/internal/redistest"
 	"github.com/trackgate/trackgate/ratelimit"
@@ -334,6 +336,24 @@ func TestAnAccountThatCouldNotBeWrittenIsWrittenLater(t *testing.T) {
 		t.Error("that of a slice that is over was written")
 	}
 	a.want(alice, 5)
+}
+
+func TestWhatWasCountedIsNotCountedAgainWhenTheAnswerIsLost(t *testing.T) {
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server.Addr())
+	client := redis.NewClient(&redis.Options{Addr: proxy.Addr()})
+	defer func() { _ = client.Close() }()
+	s := &steps{t: t}
+	s.sharedLedger = newIdleLedger(client, ledgerLifetime, newClock().now, slog.New(slog.DiscardHandler))
+	s.mint(alice, 1)
+	s.writeAll()
+	proxy.Lose(1)
+	s.mint(alice, 500)
+	s.writeAll()
+	if proxy.Losing() {
+		t.Fatal("no answer was lost")
+	}
+	s.want(alice, 501)
 }
 
 func TestALedgerKeepsNoMoreThanItsLimits(t *testing.T) {

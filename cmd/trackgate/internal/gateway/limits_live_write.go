@@ -131,10 +131,18 @@ func (l *sharedLedger) pipelined(ctx context.Context, fill func(redis.Pipeliner)
 	return nil
 }
 
+// sentOnce is a command that is not sent again when its answer was lost, nor are those
+// that share a pipeline with it. What is counted twice would refuse a caller wrongly; what
+// is not counted lets it have more for a while.
+type sentOnce struct{ *redis.IntCmd }
+
+// NoRetry tells go-redis so.
+func (sentOnce) NoRetry() bool { return true }
+
 // change adds to counts. The hash outlives the last token that is counted in it.
 func (l *sharedLedger) change(ctx context.Context, p redis.Pipeliner, counts map[owner]int64) {
 	for o, n := range counts {
-		p.HIncrBy(ctx, liveKey(o.caller), strconv.FormatInt(o.slice, 10), n)
+		_ = p.Process(ctx, sentOnce{redis.NewIntCmd(ctx, "hincrby", liveKey(o.caller), o.slice, n)}) // queues it
 		p.PExpire(ctx, liveKey(o.caller), l.lifetime+2*l.length)
 	}
 }
