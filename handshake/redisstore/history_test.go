@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -148,6 +149,20 @@ func (h *history) load(worker int, stores []*redisstore.Store, stop <-chan struc
 	}
 }
 
+// oneUnknown leaves out the claims of unknown outcome but the one that began first.
+// That one may have been executed whenever another may have been, to the same effect;
+// and each that has no end doubles what there is to be tried.
+func oneUnknown(ops []porcupine.Operation) []porcupine.Operation {
+	doubtful := func(op porcupine.Operation) bool { return op.Input == consumeCall && op.Output == unknown }
+	first := int64(math.MaxInt64)
+	for _, op := range ops {
+		if doubtful(op) {
+			first = min(first, op.Call)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(ops), func(op porcupine.Operation) bool { return doubtful(op) && op.Call > first })
+}
+
 // check claims every token once more, and has the history of each explained.
 func (h *history) check(t *testing.T, stores []*redisstore.Store, strict bool) {
 	t.Helper()
@@ -164,7 +179,7 @@ func (h *history) check(t *testing.T, stores []*redisstore.Store, strict bool) {
 	model := tokenModel(strict)
 	granted := 0
 	for id, ops := range h.tokens {
-		if !porcupine.CheckOperations(model, ops) {
+		if !porcupine.CheckOperations(model, oneUnknown(ops)) {
 			t.Errorf("the history of token %v cannot be explained: %+v", id.Fingerprint(), ops)
 		}
 		for _, op := range ops {

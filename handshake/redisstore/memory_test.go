@@ -102,7 +102,8 @@ func TestAMintingIsRepeatedUnderAnotherLabel(t *testing.T) {
 	defer func() { _, _ = always.Close(), never.Close() }()
 	for name, order := range map[string][2]*redisstore.Store{"the first": {always, never}, "the second": {never, always}} {
 		for _, tracker := range []string{"", "gnome"} {
-			record, other := newRecord(time.Now()), newRecord(time.Now())
+			now := time.Now()
+			record, other := newRecord(now), newRecord(now)
 			record.Tracker = tracker
 			other.ID, other.Tracker = record.ID, tracker+"s"
 			if err := order[0].Mint(t.Context(), record); err != nil {

@@ -152,7 +152,7 @@ func TestAServerThatRefusesToWriteMintsNothingAndBreaksNothing(t *testing.T) {
 }
 
 func TestWhatRedisHasForgottenIsMissing(t *testing.T) {
-	server := redistest.Start(t, "--appendfsync", "everysec")
+	server := redistest.Start(t, "--appendfsync", "no") // everysec may put off writing to the file
 	s := open(t, server.URL())
 	defer func() { _ = s.Close() }()
 	chain := beginChain(t, s)
