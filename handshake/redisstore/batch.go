@@ -21,6 +21,10 @@ type stamp struct {
 	// argument is for a script that looks at a token.
 	value string
 	reign *reign // nil without a fence
+	// writes is how often the command has been written to the connection of the hook
+	// under way, and resent whether it has been sent more than once in all.
+	writes int
+	resent bool
 	// outcome is why the answer to the command must not be relied on.
 	outcome error
 }
@@ -35,6 +39,7 @@ const (
 
 // MarshalBinary gives the argument when the command is written.
 func (s *stamp) MarshalBinary() ([]byte, error) {
+	s.writes++
 	switch r := s.reign; {
 	case s.value != "" && r != nil && r.labels():
 		return []byte(labelled(r.label, s.value)), nil
@@ -59,6 +64,8 @@ var (
 	errUnconfirmed = errors.New("redisstore: Redis did not confirm the change")
 	// errReign: the server turned out to be in another reign than was thought.
 	errReign = errors.New("redisstore: Redis was restarted or another server was promoted meanwhile")
+	// errTwoReigns: a minting may have been sent to servers of two reigns.
+	errTwoReigns = errors.New("redisstore: Redis was replaced while a token was minted, which may be live on two servers")
 	// errReplica: a replica was set up to take changes that its primary never
 	// hears of (replica-read-only no).
 	errReplica = errors.New("redisstore: the server is a replica, whose changes are not kept")
@@ -148,7 +155,8 @@ func (v *server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 			return err
 		}
 		for _, s := range stamps {
-			s.reign, s.outcome = r, errUnconfirmed
+			s.resent = s.resent || s.reign != nil
+			s.reign, s.outcome, s.writes = r, errUnconfirmed, 0
 		}
 		tail, ride := v.batches.newTail(ctx), v.batches.journal.board(ctx)
 		sent, joined := v.batches.join(ctx, cmds)
@@ -160,7 +168,7 @@ func (v *server) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 		// Those who wait for the block are told before the callers of the commands wake.
 		err = ride.land(cmds, err, outcome)
 		for _, s := range stamps {
-			s.outcome = outcome
+			s.outcome, s.resent = outcome, s.resent || s.writes > 1
 		}
 		return err
 	}

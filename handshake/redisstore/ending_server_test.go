@@ -57,6 +57,53 @@ func TestAClaimOnAServerThatWasDemotedFindsTheOneThatWasPromoted(t *testing.T) {
 	}
 }
 
+// A primary that stands still has a minting in its socket when another server takes its
+// place, to which the minting is sent again. When the first one goes on, it believes for
+// a moment that it is the primary still.
+func TestAMintingIsNotLiveOnTwoServersThatBothBelieveToReign(t *testing.T) {
+	first, second := redistest.Start(t), redistest.Start(t)
+	var address atomic.Pointer[string]
+	lead := func(server *redistest.Server) {
+		to := server.Addr()
+		address.Store(&to)
+	}
+	lead(first)
+	client := redis.NewClient(&redis.Options{
+		Addr: "redis.example:6379", MaxRetries: 2, PoolSize: 1, ReadTimeout: time.Second,
+		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, *address.Load())
+		},
+	})
+	defer func() { _ = client.Close() }()
+	s, err := redisstore.New(client, redisstore.WithFence(redisstore.FenceAlways))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	warm(t, s)
+	first.Pause()
+	lead(second)
+	record := newRecord(time.Now())
+	err = s.Mint(t.Context(), record)
+	first.Resume()
+	accepted := 0
+	for _, server := range []*redistest.Server{first, second} {
+		beside := open(t, server.URL(), redisstore.WithFence(redisstore.FenceAlways))
+		if _, reason, err := beside.Consume(t.Context(), claimOn(record)); reason == handshake.Granted && err == nil {
+			accepted++
+		}
+		_ = beside.Close()
+	}
+	if !errors.Is(err, handshake.ErrOutcomeUnknown) {
+		t.Errorf("minting: %v, want ErrOutcomeUnknown; the token was accepted %d times", err, accepted)
+	}
+	first.Kill()
+	// The gateway goes on with the new server.
+	if reason := consume(t, s, mintOne(t, s)); reason != handshake.Granted {
+		t.Errorf("afterwards: %q", reason)
+	}
+}
+
 // A cluster of one shard can be used by an address without the topology, as long as no
 // command is about keys of several slots.
 func TestClaimsOnTheOnlyNodeOfAClusterAreMadeOneByOne(t *testing.T) {

@@ -212,17 +212,28 @@ func (s *Store) Mint(ctx context.Context, r handshake.Record, notes ...audit.Ent
 	return nil
 }
 
+// mint mints a token in one reign. A minting that was sent again is not repeated in
+// another reign: the server that it was sent to first may execute it yet, and go on
+// believing that it reigns, so that each of two servers would accept the token.
 func (s *Store) mint(ctx context.Context, id handshake.ID, value string, lifetime time.Duration) error {
 	key := tokenKey(id)
 	err := s.inReign(ctx, func(ctx context.Context, st *stamp) error {
 		st.value = value
 		set := redis.NewStatusCmd(ctx, "set", key, st, "px", lifetime.Milliseconds(), "nx")
-		if err := s.process(ctx, set); !errors.Is(err, redis.Nil) {
+		err := s.process(ctx, set)
+		first := st.reign
+		switch {
+		case st.resent && errors.Is(st.outcome, errReign):
+			return errTwoReigns
+		case !errors.Is(err, redis.Nil):
 			return err
 		}
 		// The token is there by now, so that the caller's going away comes too late.
 		reply, err := s.run(context.WithoutCancel(ctx), confirmScript, key, st, id.Millis)
-		if err == nil && reply != int64(1) {
+		switch {
+		case err == nil && first != nil && st.reign.id != first.id:
+			return errTwoReigns
+		case err == nil && reply != int64(1):
 			return handshake.ErrExists
 		}
 		return err
