@@ -112,11 +112,22 @@ func (l *sharedLedger) account(c ratelimit.Caller) handshake.Account {
 	if l.closed || len(l.next.made) >= ledgerWaiting {
 		return ""
 	}
-	a, o := l.newAccount(), owner{c, l.slice}
+	a, o := l.unknownAccount(), owner{c, l.slice}
 	l.remember(a, o)
 	l.byCaller[c], l.next.made[a] = a, o
 	l.hurry()
 	return a
+}
+
+// unknownAccount makes an account that is none of those known here. The mutex is held.
+func (l *sharedLedger) unknownAccount() handshake.Account {
+	for {
+		a := l.newAccount()
+		_, known := l.owners[a]
+		if _, made := l.next.made[a]; !known && !made {
+			return a
+		}
+	}
 }
 
 func (l *sharedLedger) minted(a handshake.Account, c ratelimit.Caller) {
