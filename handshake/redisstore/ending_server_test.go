@@ -18,29 +18,37 @@ import (
 	"github.com/trackgate/trackgate/internal/redistest"
 )
 
-// An address may lead to another server while connections to the one before stay open,
-// which has become a replica and says READONLY.
-func TestAClaimOnAServerThatWasDemotedFindsTheOneThatWasPromoted(t *testing.T) {
-	first, second := redistest.Start(t), redistest.Start(t)
-	second.Replicate(first.Addr())
+// openMoving opens a store at an address that leads to a server, and to another one for
+// new connections once lead has been called.
+func openMoving(t *testing.T, first *redistest.Server, fence redisstore.Fence) (s *redisstore.Store, lead func(*redistest.Server)) {
+	t.Helper()
 	var address atomic.Pointer[string]
-	lead := func(server *redistest.Server) {
+	lead = func(server *redistest.Server) {
 		to := server.Addr()
 		address.Store(&to)
 	}
 	lead(first)
 	client := redis.NewClient(&redis.Options{
-		Addr: "redis.example:6379", MaxRetries: 2, PoolSize: 1,
+		Addr: "redis.example:6379", MaxRetries: 2, PoolSize: 1, ReadTimeout: time.Second,
 		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, *address.Load())
 		},
 	})
-	defer func() { _ = client.Close() }()
-	s, err := redisstore.New(client, redisstore.WithFence(redisstore.FenceNever))
+	t.Cleanup(func() { _ = client.Close() })
+	s, err := redisstore.New(client, redisstore.WithFence(fence))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Close() }()
+	t.Cleanup(func() { _ = s.Close() })
+	return s, lead
+}
+
+// An address may lead to another server while connections to the one before stay open,
+// which has become a replica and says READONLY.
+func TestAClaimOnAServerThatWasDemotedFindsTheOneThatWasPromoted(t *testing.T) {
+	first, second := redistest.Start(t), redistest.Start(t)
+	second.Replicate(first.Addr())
+	s, lead := openMoving(t, first, redisstore.FenceNever)
 	warm(t, s)
 	var claims []handshake.Claim
 	for range 20 {
@@ -62,29 +70,12 @@ func TestAClaimOnAServerThatWasDemotedFindsTheOneThatWasPromoted(t *testing.T) {
 // a moment that it is the primary still.
 func TestAMintingIsNotLiveOnTwoServersThatBothBelieveToReign(t *testing.T) {
 	first, second := redistest.Start(t), redistest.Start(t)
-	var address atomic.Pointer[string]
-	lead := func(server *redistest.Server) {
-		to := server.Addr()
-		address.Store(&to)
-	}
-	lead(first)
-	client := redis.NewClient(&redis.Options{
-		Addr: "redis.example:6379", MaxRetries: 2, PoolSize: 1, ReadTimeout: time.Second,
-		Dialer: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, *address.Load())
-		},
-	})
-	defer func() { _ = client.Close() }()
-	s, err := redisstore.New(client, redisstore.WithFence(redisstore.FenceAlways))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = s.Close() }()
+	s, lead := openMoving(t, first, redisstore.FenceAlways)
 	warm(t, s)
 	first.Pause()
 	lead(second)
 	record := newRecord(time.Now())
-	err = s.Mint(t.Context(), record)
+	err := s.Mint(t.Context(), record)
 	first.Resume()
 	accepted := 0
 	for _, server := range []*redistest.Server{first, second} {
